@@ -1,0 +1,110 @@
+// What the front ends see of a member: requests with a deadline, reads, membership and status. They import this file and
+// nothing else of what lies below.
+
+import type { MemberId, Role } from '../raft/types.ts'
+
+export type MemberState =
+  /** Reading the data directory. */
+  | 'recovering'
+  /** Part of the cluster; may or may not know a leader. */
+  | 'running'
+  | 'stopping'
+  /** An invariant or the disk failed; the process is about to end. */
+  | 'failed'
+
+/** How long a request may take, and whether its client has gone. */
+export interface CallOptions {
+  /** Milliseconds from now, 1 to 60,000. At the end: TIMEOUT (certainly not done) or OUTCOME_UNKNOWN. */
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+}
+
+export interface KeyValue {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  readonly createRevision: number
+  readonly modRevision: number
+  readonly version: number
+}
+
+export interface PutResult {
+  readonly revision: number
+  /** Of the key after this put: 1 when it created it. */
+  readonly version: number
+  readonly createRevision: number
+}
+
+export interface DeleteResult {
+  /** The new revision, or the current one when nothing was deleted. */
+  readonly revision: number
+  readonly deleted: number
+}
+
+export interface GetResult {
+  /** The store's revision at evaluation. */
+  readonly revision: number
+  readonly kv: KeyValue | undefined
+}
+
+export interface NodeInfo {
+  readonly id: MemberId
+  readonly name: string
+  readonly status: 'leader' | 'follower' | 'learner' | 'unreachable'
+  readonly peerUrls: readonly string[]
+  readonly clientUrls: readonly string[]
+  readonly apiUrls: readonly string[]
+  readonly version: string
+}
+
+export interface NodeStatus {
+  readonly clusterId: string
+  readonly memberId: MemberId
+  readonly name: string
+  readonly incarnation: number
+  readonly version: string
+  readonly state: MemberState
+  readonly role: Role | 'learner'
+  readonly term: number
+  readonly leader: MemberId | undefined
+  readonly committed: number
+  readonly applied: number
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly persistedIndex: number
+  readonly revision: number
+  readonly compactRevision: number
+  readonly keyCount: number
+  readonly stateBytes: number
+  readonly snapshotIndex: number
+  readonly peers: readonly PeerInfo[]
+}
+
+export interface PeerInfo {
+  readonly id: MemberId
+  readonly name: string
+  readonly connected: boolean
+  /** Only on the leader: how far this peer's log is known to match. */
+  readonly match: number | undefined
+}
+
+export interface MemberNode {
+  /**
+   * Rejects with RaftbaseError: INVALID_ARGUMENT, REQUEST_TOO_LARGE, OVERLOADED, NO_LEADER, TIMEOUT, SHUTTING_DOWN or
+   * NO_SPACE mean it did not happen and will not; OUTCOME_UNKNOWN means it may have.
+   */
+  put(request: { key: Uint8Array; value: Uint8Array }, options: CallOptions): Promise<PutResult>
+  delete(request: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult>
+  /** Linearizable by read index, or from local state as it is. Rejects as `put`, but never with OUTCOME_UNKNOWN. */
+  get(
+    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    options: CallOptions,
+  ): Promise<GetResult>
+  /** Hands leadership to `target` (or the most caught-up voter) and waits until it is confirmed. Leader only: NOT_LEADER. */
+  transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId>
+  /** Every member as this one sees it, sorted by name. Never waits. */
+  nodes(): readonly NodeInfo[]
+  /** Never waits; answered without quorum and during recovery. */
+  status(): NodeStatus
+  /** Whether this member knows a leader and its state is current enough to serve linearizable requests. */
+  isReady(): boolean
+}
