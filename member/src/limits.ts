@@ -1,0 +1,63 @@
+// Every bound that a user or another member can run into, in one place, with the checks that relate them. Bounds of a
+// module's own working (buffer growth, slice lengths) stay with the module.
+
+import { invariant } from '../../lib/assert.ts'
+
+/** Longest member name: it becomes a directory name, a host name label and a column of a table. */
+export const NAME_LENGTH_MAX = 63
+/** Longest cluster token, in characters. */
+export const TOKEN_LENGTH_MAX = 128
+/** URLs of one kind (client, peer, advertised) one member may have. */
+export const URLS_MAX = 8
+/** Members an initial cluster may list. */
+export const CLUSTER_MEMBERS_MAX = 32
+
+export const HEARTBEAT_MS_MIN = 10
+export const HEARTBEAT_MS_MAX = 10_000
+export const HEARTBEAT_MS_DEFAULT = 100
+export const ELECTION_MS_MAX = 50_000
+export const ELECTION_MS_DEFAULT = 1000
+/** An election timeout is at least so many heartbeats: one lost heartbeat must not start an election. */
+export const ELECTION_HEARTBEATS_MIN = 5
+
+/** Largest request accepted from a client, in bytes: etcd's default of 1.5 MiB. */
+export const REQUEST_BYTES_DEFAULT = 1_572_864
+export const REQUEST_BYTES_MIN = 1024
+export const REQUEST_BYTES_MAX = 16 * 1024 * 1024
+
+/** Log growth, in bytes, after which a snapshot is due. */
+export const SNAPSHOT_LOG_BYTES_DEFAULT = 64 * 1024 * 1024
+export const SNAPSHOT_LOG_BYTES_MIN = 64 * 1024
+export const SNAPSHOT_LOG_BYTES_MAX = 64 * 1024 * 1024 * 1024
+
+/** Size of the state, in bytes, beyond which writes are refused with NO_SPACE: etcd's default of 2 GiB. */
+export const QUOTA_BACKEND_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
+export const QUOTA_BACKEND_BYTES_MIN = 1024 * 1024
+export const QUOTA_BACKEND_BYTES_MAX = 64 * 1024 * 1024 * 1024
+
+/** How long a stop may take before the process ends without it, in milliseconds. */
+export const STOP_TIMEOUT_MS = 10_000
+
+/** Fails unless the bounds fit together. Called once by whoever composes a member. */
+export function checkLimits(): void {
+  invariant(
+    HEARTBEAT_MS_MAX * ELECTION_HEARTBEATS_MIN <= ELECTION_MS_MAX,
+    'no election timeout fits the slowest heartbeat',
+  )
+  invariant(
+    HEARTBEAT_MS_DEFAULT * ELECTION_HEARTBEATS_MIN <= ELECTION_MS_DEFAULT,
+    'the default election timeout does not fit the default heartbeat',
+  )
+  invariant(
+    REQUEST_BYTES_MIN <= REQUEST_BYTES_DEFAULT && REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX,
+    'the default request limit is out of its range',
+  )
+  invariant(
+    REQUEST_BYTES_MAX <= QUOTA_BACKEND_BYTES_DEFAULT,
+    'one request can exceed the default quota',
+  )
+  invariant(
+    SNAPSHOT_LOG_BYTES_MIN <= SNAPSHOT_LOG_BYTES_DEFAULT,
+    'the default snapshot threshold is out of its range',
+  )
+}
