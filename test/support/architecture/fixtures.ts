@@ -210,9 +210,23 @@ export const FIXTURES: readonly Fixture[] = [
   },
   {
     rule: 'no file is a barrel',
-    shows: 'a re-export',
-    files: { 'lib/a.ts': "export * from './b.ts'" },
-    violation: ["lib/a.ts:1: re-exports './b.ts'"],
+    shows: 'a re-export of everything',
+    files: { 'lib/a.ts': "export * from './b.ts'\nexport const c = 1" },
+    violation: ["lib/a.ts:1: re-exports all of './b.ts'"],
+  },
+  {
+    rule: 'no file is a barrel',
+    shows: 'a file of re-exports only',
+    files: { 'lib/a.ts': "export { b } from './b.ts'\nexport type { C } from './c.ts'" },
+    violation: ['lib/a.ts: declares nothing, only re-exports'],
+  },
+  {
+    rule: 'no file is a barrel',
+    shows: 'a façade that passes on a part of its own',
+    files: {
+      'member/src/wire/raft-codec.ts': "export { b } from './b.ts'\nexport function c() {}",
+    },
+    violation: [],
   },
   {
     rule: 'no file is a barrel',

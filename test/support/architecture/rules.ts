@@ -245,16 +245,20 @@ function checkDefaultExports(sources: readonly SourceFile[]): string[] {
   )
 }
 
+/** A façade may pass on parts of its own; a file that does nothing else hides where things are declared. */
 function checkBarrels(sources: readonly SourceFile[]): string[] {
+  const declaration =
+    /^(?:export\s+)?(?:abstract\s+|async\s+)*(?:function|class|const|interface|type\s+\w)/m
   const violations: string[] = []
   for (const file of sources) {
     if (/(?:^|\/)index\.ts$/.test(file.path)) violations.push(`${file.path}: named index.ts`)
-    for (const reference of file.imports) {
-      if (reference.kind === 'export') {
-        violations.push(
-          `${at(file, reference.line)}: re-exports '${reference.specifier}'; import it where it is declared`,
-        )
-      }
+    const reexports = file.imports.filter(({ kind }) => kind === 'export')
+    for (const { specifier, line, names } of reexports) {
+      if (names.includes('*'))
+        violations.push(`${at(file, line)}: re-exports all of '${specifier}'`)
+    }
+    if (reexports.length > 0 && !declaration.test(file.code)) {
+      violations.push(`${file.path}: declares nothing, only re-exports`)
     }
   }
   return violations
