@@ -1,5 +1,6 @@
-// Every test that needs no container engine and no cluster. With RAFTBASE_TEST_RESULTS set to a directory, each run also
-// leaves its results there as JSON, for programs that count them (.ci/run).
+// Every test that needs no container engine and no cluster. With RAFTBASE_TEST_RESULTS set to a
+// directory, each run also leaves its results there as JSON, for programs that count them
+// (.ci/run).
 
 import { defineConfig } from 'vitest/config'
 import { resultReporters } from './test/support/reporters.ts'

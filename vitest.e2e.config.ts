@@ -1,5 +1,5 @@
-// End-to-end scenarios in containers, one after the other: `make test-e2e-containers`. They need a container engine with
-// Compose and say so at once where there is none.
+// End-to-end scenarios in containers, one after the other: `make test-e2e-containers`. They need a
+// container engine with Compose and say so at once where there is none.
 
 import { defineConfig } from 'vitest/config'
 import { resultReporters } from './test/support/reporters.ts'

@@ -1,5 +1,6 @@
-// The boundaries of the code base hold, and each rule that says so is shown to fail on a small example. The rules
-// themselves are in support/architecture/: boundaries.ts is the table, rules.ts what is checked.
+// The boundaries of the code base hold, and each rule that says so is shown to fail on a small
+// example. The rules themselves are in support/architecture/: boundaries.ts is the table, rules.ts
+// what is checked.
 
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../lib/errors.ts'

@@ -1,4 +1,5 @@
-// Where test results go beside the terminal: nowhere, or as JSON into the directory that RAFTBASE_TEST_RESULTS names.
+// Where test results go beside the terminal: nowhere, or as JSON into the directory that
+// RAFTBASE_TEST_RESULTS names.
 
 import { join } from 'node:path'
 
@@ -7,7 +8,10 @@ export interface ResultReporters {
   readonly outputFile?: { readonly json: string }
 }
 
-/** One file for each run of the test runner, so that several runs of one command never overwrite each other. */
+/**
+ * One file for each run of the test runner, so that several runs of one command never overwrite
+ * each other.
+ */
 export function resultReporters(): ResultReporters {
   const directory = process.env['RAFTBASE_TEST_RESULTS']
   if (directory === undefined || directory === '') return { reporters: ['default'] }

@@ -1,5 +1,5 @@
-// The leader's container dies while clients write: the others elect a new leader, nothing acknowledged is lost, and the
-// dead member catches up once it is back (F1, F8; promises 1 and 7).
+// The leader's container dies while clients write: the others elect a new leader, nothing
+// acknowledged is lost, and the dead member catches up once it is back (F1, F8; promises 1 and 7).
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest'
 import { ComposeCluster, type MemberName } from '../support/compose-cluster.ts'

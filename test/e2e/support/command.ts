@@ -17,7 +17,10 @@ export interface CommandOptions {
 
 const OUTPUT_CHARS_MAX = 2_000_000
 
-/** Resolves with whatever code the command ended with; rejects when it cannot start or does not end in time. */
+/**
+ * Resolves with whatever code the command ended with; rejects when it cannot start or does not end
+ * in time.
+ */
 export function runCommand(
   command: string,
   args: readonly string[],

@@ -1,5 +1,6 @@
-// The repository's docker-compose.yml under a project name and host ports of its own, so that scenarios never meet a
-// cluster that somebody has running. Always removed with its volumes, whatever happened.
+// The repository's docker-compose.yml under a project name and host ports of its own, so that
+// scenarios never meet a cluster that somebody has running. Always removed with its volumes,
+// whatever happened.
 
 import { randomBytes } from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'

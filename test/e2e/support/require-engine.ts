@@ -1,4 +1,5 @@
-// Runs once before the container scenarios: whoever asks for them explicitly gets them or a reason, never a silent skip.
+// Runs once before the container scenarios: whoever asks for them explicitly gets them or a reason,
+// never a silent skip.
 
 import { runCommand } from './command.ts'
 

@@ -1,5 +1,5 @@
-// Waiting for a condition, never for a duration: a probe is repeated until it is content or the deadline has passed, and
-// the failure says what was awaited and what was last seen.
+// Waiting for a condition, never for a duration: a probe is repeated until it is content or the
+// deadline has passed, and the failure says what was awaited and what was last seen.
 
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -16,7 +16,10 @@ export interface NotYet {
   readonly notYet: unknown
 }
 
-/** Repeats `probe` until it returns something else than {@link NotYet}. A probe that throws counts as not yet. */
+/**
+ * Repeats `probe` until it returns something else than {@link NotYet}. A probe that throws counts
+ * as not yet.
+ */
 export async function waitFor<R>(
   { what, timeoutMs, periodMs = 50 }: WaitOptions,
   probe: () => Promise<R>,

@@ -1,5 +1,6 @@
-// A stream of writes through the REST API: several lanes, each one write after the other, each to the next member in
-// turn. Every key is written once with a value of its own; what was acknowledged must never be missing again.
+// A stream of writes through the REST API: several lanes, each one write after the other, each to
+// the next member in turn. Every key is written once with a value of its own; what was acknowledged
+// must never be missing again.
 
 import type { MemberApi } from './member-api.ts'
 
@@ -53,7 +54,8 @@ export class WriteStream {
       const key = `${this.#prefix}/${this.#sequence++}`
       const value = `${key}#${lane}`
       const member = this.#members[turn % this.#members.length]!
-      // A refused connection or a time-out is an outcome like any other here: the write is not counted on.
+      // A refused connection or a time-out is an outcome like any other here: the write is not
+      // counted on.
       const done = await member.put(key, value, WRITE_TIMEOUT_MS).catch(() => false)
       if (!done) {
         this.#failures++

@@ -1,5 +1,6 @@
-// The boundary table as data: which module may import what, through which files, and which of them may touch the outside
-// world. Whoever changes a line here changes the architecture; docs/architecture.md tells the same story in prose.
+// The boundary table as data: which module may import what, through which files, and which of them
+// may touch the outside world. Whoever changes a line here changes the architecture;
+// docs/architecture.md tells the same story in prose.
 
 /** A file that may be imported, and how. A trailing slash in `path` means everything below it. */
 export interface AllowedImport {
@@ -15,7 +16,10 @@ export interface ModuleBoundary {
   readonly root: string
   /** What other modules may import of it; undefined: each of its files. */
   readonly facade?: readonly string[]
-  /** Of the repository, beside itself. Undefined: anything, through façades (composition roots and tests). */
+  /**
+   * Of the repository, beside itself. Undefined: anything, through façades (composition roots and
+   * tests).
+   */
   readonly imports?: readonly AllowedImport[]
   /** `node:` modules and packages. Undefined: any. */
   readonly externals?: readonly string[]

@@ -1,4 +1,5 @@
-// Rules about files that are not sources: what no tracked file may mention, and documents that list what exists.
+// Rules about files that are not sources: what no tracked file may mention, and documents that list
+// what exists.
 
 /** A text file of the repository. */
 export interface Document {
@@ -34,7 +35,10 @@ export function findForeignMentions(documents: readonly Document[]): string[] {
   return violations
 }
 
-/** What is wrong with an index of decisions: files it leaves out, links that lead nowhere, numbers used twice. */
+/**
+ * What is wrong with an index of decisions: files it leaves out, links that lead nowhere, numbers
+ * used twice.
+ */
 export function findIndexProblems(index: string, files: readonly string[]): string[] {
   const decisions = files.filter((name) => name !== 'README.md').toSorted()
   const linked = [...index.matchAll(/\]\((?:\.\/)?([\w.-]+\.md)\)/g)].map((match) => match[1]!)

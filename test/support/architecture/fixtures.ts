@@ -1,4 +1,5 @@
-// One small example for each rule that shows it fail, and where a rule could be too eager, one that shows it keep quiet.
+// One small example for each rule that shows it fail, and where a rule could be too eager, one that
+// shows it keep quiet.
 
 import { SOURCE_LINES_MAX } from './rules.ts'
 

@@ -1,4 +1,5 @@
-// The repository as the architecture test sees it: tracked files and new ones that no ignore rule covers.
+// The repository as the architecture test sees it: tracked files and new ones that no ignore rule
+// covers.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// The architecture's rules, each a pure function from sources to violations. Nothing here reads a file: the test hands in
-// the repository, or a small fixture that shows the rule can fail.
+// The architecture's rules, each a pure function from sources to violations. Nothing here reads a
+// file: the test hands in the repository, or a small fixture that shows the rule can fail.
 
 import {
   type AllowedImport,
@@ -60,7 +60,9 @@ function isWithin(path: string, roots: readonly string[]): boolean {
   return roots.some((root) => path === root || (root.endsWith('/') && path.startsWith(root)))
 }
 
-/** The repository path a relative specifier means, or undefined for a package or a `node:` module. */
+/**
+ * The repository path a relative specifier means, or undefined for a package or a `node:` module.
+ */
 export function resolveImport(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return undefined
   const parts = from.split('/').slice(0, -1)
@@ -245,7 +247,10 @@ function checkDefaultExports(sources: readonly SourceFile[]): string[] {
   )
 }
 
-/** A façade may pass on parts of its own; a file that does nothing else hides where things are declared. */
+/**
+ * A façade may pass on parts of its own; a file that does nothing else hides where things are
+ * declared.
+ */
 function checkBarrels(sources: readonly SourceFile[]): string[] {
   const declaration =
     /^(?:export\s+)?(?:abstract\s+|async\s+)*(?:function|class|const|interface|type\s+\w)/m

@@ -1,5 +1,6 @@
-// Reads a TypeScript source just far enough for the architecture rules: its code with comments and the contents of strings
-// blanked out (same length, same lines), and its imports. No parser: the rules only look at names and specifiers.
+// Reads a TypeScript source just far enough for the architecture rules: its code with comments and
+// the contents of strings blanked out (same length, same lines), and its imports. No parser: the
+// rules only look at names and specifiers.
 
 /** One import, re-export or dynamic import. */
 export interface ImportReference {
@@ -9,7 +10,10 @@ export interface ImportReference {
   /** Whether it disappears when types are erased. */
   readonly typeOnly: boolean
   readonly kind: 'import' | 'export' | 'dynamic'
-  /** Names taken from the module as it exports them; `*` for a namespace or everything, none for a side effect. */
+  /**
+   * Names taken from the module as it exports them; `*` for a namespace or everything, none for a
+   * side effect.
+   */
   readonly names: readonly string[]
 }
 
@@ -17,7 +21,10 @@ export interface SourceFile {
   /** Relative to the repository, with forward slashes. */
   readonly path: string
   readonly text: string
-  /** `text` with comments and the contents of string, template and regular expression literals as spaces. */
+  /**
+   * `text` with comments and the contents of string, template and regular expression literals as
+   * spaces.
+   */
   readonly code: string
   readonly imports: readonly ImportReference[]
 }
