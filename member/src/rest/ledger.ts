@@ -1,0 +1,141 @@
+// Which requests are in flight, on which connection, and how much of their bodies is held. Each request enters once and
+// leaves once, however it ends: answered, cut off in the middle, or cut off while its answer queued behind another one.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Route } from './route.ts'
+
+/** Undefined status: the client had gone before it was answered. */
+export type OnLeave = (scope: RequestScope, status: number | undefined) => void
+
+interface Connection {
+  readonly active: Set<RequestScope>
+  newest: IncomingMessage
+}
+
+/** One request from its headers to the end of its answer. */
+export class RequestScope {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Undefined when no route has this path and method. */
+  readonly route: Route | undefined
+  readonly contentType: string | undefined
+  readonly startedAtMs: number
+  /** Of its body, as charged to the ledger. */
+  heldBytes = 0
+  /** While true nothing has been asked of the cluster: whatever ends the request now, it was not applied. */
+  isReading = false
+  #controller: AbortController | undefined
+  #isAborted = false
+
+  constructor(options: EnterOptions) {
+    this.request = options.request
+    this.response = options.response
+    this.route = options.route
+    this.contentType = options.request.headers['content-type']
+    this.startedAtMs = options.nowMs
+  }
+
+  /** Aborts when the client goes away. Made when first asked for: most routes never wait. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#isAborted) this.#controller.abort()
+    }
+    return this.#controller.signal
+  }
+
+  abort(): void {
+    this.#isAborted = true
+    this.#controller?.abort()
+  }
+}
+
+export interface EnterOptions {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly route: Route | undefined
+  readonly nowMs: number
+}
+
+export class RequestLedger {
+  readonly #bodyBytesMax: number
+  readonly #onLeave: OnLeave
+  readonly #scopes = new WeakMap<IncomingMessage, RequestScope>()
+  readonly #connections = new WeakMap<Socket, Connection>()
+  #inFlightCount = 0
+  #heldBytes = 0
+
+  constructor(options: { readonly bodyBytesMax: number; readonly onLeave: OnLeave }) {
+    this.#bodyBytesMax = options.bodyBytesMax
+    this.#onLeave = options.onLeave
+  }
+
+  get inFlightCount(): number {
+    return this.#inFlightCount
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  enter(options: EnterOptions): RequestScope {
+    const scope = new RequestScope(options)
+    this.#scopes.set(options.request, scope)
+    this.#connectionOf(options.request).active.add(scope)
+    this.#inFlightCount++
+    options.response.once('finish', () => this.#leave(scope, options.response.statusCode))
+    options.response.once('close', () => this.#leave(scope, undefined))
+    return scope
+  }
+
+  scopeOf(request: IncomingMessage): RequestScope | undefined {
+    return this.#scopes.get(request)
+  }
+
+  /** Charges `byteCount` more to the request until it leaves; false, and nothing charged, when too much is held. */
+  maybeHold(scope: RequestScope, byteCount: number): boolean {
+    if (this.#heldBytes + byteCount > this.#bodyBytesMax) return false
+    this.#heldBytes += byteCount
+    scope.heldBytes += byteCount
+    return true
+  }
+
+  /**
+   * Whether an answer written to the bare socket now would certainly be read as the answer to what is being received,
+   * and would certainly be true. Otherwise it could be taken for the answer to a write that is still under way.
+   */
+  maySpeakFor(socket: Socket): boolean {
+    const connection = this.#connections.get(socket)
+    if (connection === undefined) return true
+    const { active, newest } = connection
+    if (active.size === 0) return newest.complete
+    const [only] = active
+    return active.size === 1 && only!.isReading && !only!.response.headersSent
+  }
+
+  #connectionOf(request: IncomingMessage): Connection {
+    const known = this.#connections.get(request.socket)
+    if (known !== undefined) {
+      known.newest = request
+      return known
+    }
+    const connection: Connection = { active: new Set(), newest: request }
+    this.#connections.set(request.socket, connection)
+    // The answers that queue behind the first one hear nothing from Node.js when the connection ends.
+    request.socket.once('close', () => {
+      for (const scope of connection.active) this.#leave(scope, undefined)
+    })
+    return connection
+  }
+
+  #leave(scope: RequestScope, status: number | undefined): void {
+    const connection = this.#connections.get(scope.request.socket)
+    if (connection === undefined || !connection.active.delete(scope)) return
+    this.#inFlightCount--
+    this.#heldBytes -= scope.heldBytes
+    scope.heldBytes = 0
+    if (status === undefined) scope.abort()
+    this.#onLeave(scope, status)
+  }
+}

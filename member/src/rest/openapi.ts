@@ -1,0 +1,245 @@
+// PURE: the OpenAPI 3.1 document, built from the route table and the schemas of contract.ts. Loaded when somebody asks for
+// it. The committed copy is member/openapi.json; a test compares the two and rewrites it with UPDATE_GOLDEN=1.
+
+import type { TSchema } from 'typebox'
+import {
+  ClusterSchema,
+  DeleteResultSchema,
+  NodesSchema,
+  ProblemSchema,
+  PutResultSchema,
+  StatusSchema,
+  TransferRequestSchema,
+  TransferResultSchema,
+} from './contract.ts'
+import { REST_LIMITS } from './limits.ts'
+import type { Method } from './route.ts'
+import { ROUTES } from './routes.ts'
+
+/** Of this API: the second number grows when something is added, the first when something breaks. */
+const API_VERSION = '1.0.0'
+
+const SCHEMAS = {
+  Cluster: ClusterSchema,
+  DeleteResult: DeleteResultSchema,
+  Nodes: NodesSchema,
+  Problem: ProblemSchema,
+  PutResult: PutResultSchema,
+  Status: StatusSchema,
+  TransferRequest: TransferRequestSchema,
+  TransferResult: TransferResultSchema,
+} satisfies Record<string, TSchema>
+
+type SchemaName = keyof typeof SCHEMAS
+type RouteIdOf<R> = R extends {
+  readonly methods: readonly (infer M extends string)[]
+  readonly path: infer P extends string
+}
+  ? `${M} ${P}`
+  : never
+type RouteId = RouteIdOf<(typeof ROUTES)[number]>
+/** HEAD is GET without the body. */
+type Described = Exclude<RouteId, `HEAD ${string}`>
+
+interface Description {
+  readonly id: string
+  readonly summary: string
+  readonly ok: object
+  readonly problems: readonly number[]
+  readonly body?: object
+}
+
+const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
+const text = { 'text/plain': { schema: { type: 'string' } } }
+const waits = [400, 503, 504] as const
+
+const DESCRIPTIONS: Record<Described, Description> = {
+  'GET /healthz': {
+    id: 'getHealth',
+    summary: 'Whether the process answers; says nothing about the cluster',
+    ok: { description: 'The text `ok`.', content: text },
+    problems: [],
+  },
+  'GET /readyz': {
+    id: 'getReadiness',
+    summary: 'Whether this member can serve linearizable requests',
+    ok: { description: 'The text `ok`.', content: text },
+    problems: [503],
+  },
+  'GET /metrics': {
+    id: 'getMetrics',
+    summary: 'Metrics in Prometheus text format 0.0.4',
+    ok: { description: 'See docs/metrics.md.', content: text },
+    problems: [],
+  },
+  'GET /openapi.json': {
+    id: 'getOpenApi',
+    summary: 'This document',
+    ok: {
+      description: 'OpenAPI 3.1.',
+      content: { 'application/json': { schema: { type: 'object' } } },
+    },
+    problems: [400, 503],
+  },
+  'GET /v1/status': {
+    id: 'getStatus',
+    summary: 'Everything about this member; never waits for the cluster',
+    ok: json('Status', 'Its status.'),
+    problems: [400],
+  },
+  'GET /cluster/nodes': {
+    id: 'getNodes',
+    summary: 'Every member as this one sees it',
+    ok: json('Nodes', 'The members, by name.'),
+    problems: [400],
+  },
+  'GET /cluster': {
+    id: 'getCluster',
+    summary: 'Ids, term, leader and revision',
+    ok: json('Cluster', 'The cluster as this member sees it.'),
+    problems: [400, 503],
+  },
+  'POST /cluster/leader': {
+    id: 'transferLeader',
+    summary: 'Hand leadership over; answered once the new leader is confirmed. Leader only',
+    ok: json('TransferResult', 'The new leader.'),
+    problems: [400, 403, 409, 413, 415, 500, 503, 504],
+    body: {
+      required: false,
+      content: { 'application/json': { schema: reference('TransferRequest') } },
+    },
+  },
+  'GET /v1/kv/{key}': {
+    id: 'getKey',
+    summary: 'Read a value',
+    ok: { description: 'The value as it was put.', headers: valueHeaders(), content: bytes },
+    problems: [...waits, 404, 410, 413, 500],
+  },
+  'PUT /v1/kv/{key}': {
+    id: 'putKey',
+    summary: 'Write a value: the body as it is, whatever its type',
+    ok: json('PutResult', 'Written, flushed by a majority.'),
+    problems: [...waits, 403, 413, 500, 507],
+    body: { required: false, content: { '*/*': { schema: { type: 'string', format: 'binary' } } } },
+  },
+  'DELETE /v1/kv/{key}': {
+    id: 'deleteKey',
+    summary: 'Delete a key',
+    ok: json('DeleteResult', 'Deleted, or there was none.'),
+    problems: [...waits, 403, 413, 500, 507],
+  },
+}
+
+const PARAMETERS = {
+  key: {
+    name: 'key',
+    in: 'path',
+    required: true,
+    description: `The rest of the path, slashes included, percent-decoded to 1 to ${REST_LIMITS.keyBytesMax} bytes.`,
+    schema: { type: 'string', minLength: 1 },
+  },
+  consistency: {
+    name: 'consistency',
+    in: 'query',
+    description: 'serializable: from the state of this member as it is, which may be old.',
+    schema: { enum: ['linearizable', 'serializable'], default: 'linearizable' },
+  },
+  revision: {
+    name: 'revision',
+    in: 'query',
+    description: 'As it was at this revision.',
+    schema: { type: 'integer', minimum: 1 },
+  },
+  timeout: {
+    name: 'timeout',
+    in: 'query',
+    description: `500ms, 5s or 1m; up to ${REST_LIMITS.deadlineMsMax / 1000}s, counted from the end of the request.`,
+    schema: {
+      type: 'string',
+      pattern: '^[0-9]+(ms|s|m)$',
+      default: `${REST_LIMITS.deadlineMsDefault / 1000}s`,
+    },
+  },
+} as const
+
+const PROBLEM_TITLES: Readonly<Record<number, string>> = {
+  400: 'The request is malformed.',
+  403: 'A browser sent it for a page of another site.',
+  404: 'There is no such key.',
+  409: 'This member is not the leader; the problem says who is.',
+  410: 'The revision was compacted.',
+  413: 'Key or body are too large.',
+  415: 'The body is not JSON.',
+  500: 'The member failed; the outcome is unknown.',
+  503: 'Not now; not applied. Try again.',
+  504: 'The deadline passed; `outcome` says whether it may have been applied.',
+  507: 'The space quota is used up; not applied.',
+}
+
+/** The document, formatted, with a newline at its end. */
+export function renderOpenApi(): string {
+  const document = {
+    openapi: '3.1.0',
+    info: {
+      title: 'raftbase',
+      version: API_VERSION,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    paths: paths(),
+    components: { schemas: SCHEMAS },
+  }
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
+function paths(): Record<string, object> {
+  const result: Record<string, Record<string, unknown>> = {}
+  for (const route of ROUTES) {
+    const item = (result[route.path] ??= {})
+    if (route.path.includes('{key}')) item['parameters'] = [PARAMETERS.key]
+    for (const method of route.methods) item[method.toLowerCase()] = operation(route, method)
+  }
+  return result
+}
+
+function operation(route: (typeof ROUTES)[number], method: Method): object {
+  const isHead = method === 'HEAD'
+  const description = DESCRIPTIONS[`${isHead ? 'GET' : method} ${route.path}` as Described]
+  const names: readonly (keyof typeof PARAMETERS)[] = route.parameters ?? []
+  return {
+    operationId: isHead ? description.id.replace('get', 'head') : description.id,
+    summary: isHead ? `As GET, without the body` : description.summary,
+    ...(names.length === 0 ? {} : { parameters: names.map((name) => PARAMETERS[name]) }),
+    ...(description.body === undefined ? {} : { requestBody: description.body }),
+    responses: responses(description),
+  }
+}
+
+function responses(description: Description): Record<string, object> {
+  const content = { 'application/problem+json': { schema: reference('Problem') } }
+  const problems = [...description.problems].map((status) => {
+    return [String(status), { description: PROBLEM_TITLES[status], content }] as const
+  })
+  return { '200': description.ok, ...Object.fromEntries(problems) }
+}
+
+function json(name: SchemaName, description: string): object {
+  return { description, content: { 'application/json': { schema: reference(name) } } }
+}
+
+function reference(name: SchemaName): object {
+  return { $ref: `#/components/schemas/${name}` }
+}
+
+function valueHeaders(): object {
+  return {
+    ETag: { description: 'Of this value at this key.', schema: { type: 'string' } },
+    'Raftbase-Revision': integer('Of the state when the value was read.'),
+    'Raftbase-Create-Revision': integer('At which the key was created.'),
+    'Raftbase-Mod-Revision': integer('At which the value was put.'),
+    'Raftbase-Version': integer('Puts since the key was created.'),
+  }
+}
+
+function integer(description: string): object {
+  return { description, schema: { type: 'integer' } }
+}

@@ -1,0 +1,218 @@
+// A MemberNode of one, in memory: every revision of every key is kept, reads at a revision and compaction behave, and
+// `mode` says how the cluster behind it is doing. Waits are real: they end at their deadline or when the client goes.
+
+import { RaftbaseError } from '../../lib/errors.ts'
+import type {
+  CallOptions,
+  DeleteResult,
+  GetResult,
+  KeyValue,
+  MemberNode,
+  NodeInfo,
+  NodeStatus,
+  PutResult,
+} from '../../member/src/node/member-node.ts'
+import type { MemberId } from '../../member/src/raft/types.ts'
+
+export type ClusterMode =
+  | 'normal'
+  /** Requests wait for a leader until their deadline: NO_LEADER. */
+  | 'noLeader'
+  /** Requests are accepted and not answered before their deadline: TIMEOUT. */
+  | 'stuck'
+  /** Writes happen, and their outcome is lost: OUTCOME_UNKNOWN. */
+  | 'unknown'
+  | 'overloaded'
+  | 'stopping'
+  | 'noSpace'
+  /** A bug: something that is no RaftbaseError. */
+  | 'broken'
+
+interface Version {
+  readonly revision: number
+  /** Undefined: deleted at this revision. */
+  readonly kv: KeyValue | undefined
+}
+
+export const MEMBER_IDS = ['00000000000000a1', '00000000000000a2', '00000000000000a3'] as MemberId[]
+
+export class MemoryMemberNode implements MemberNode {
+  mode: ClusterMode = 'normal'
+  state: NodeStatus['state'] = 'running'
+  leader: MemberId | undefined = MEMBER_IDS[0]
+  /** The requests that were handed to the cluster, newest last: `put`, `get linearizable`, `delete`, `transfer`. */
+  readonly asked: string[] = []
+  lastOptions: CallOptions | undefined
+  waitingCount = 0
+  readonly #history = new Map<string, Version[]>()
+  #revision = 1
+  #compactRevision = 0
+  #watchers: (() => void)[] = []
+
+  async put(
+    request: { key: Uint8Array; value: Uint8Array },
+    options: CallOptions,
+  ): Promise<PutResult> {
+    await this.#admit('put', options)
+    const history = this.#historyOf(request.key)
+    const previous = history.at(-1)?.kv
+    this.#revision++
+    const kv: KeyValue = {
+      key: request.key.slice(),
+      value: request.value.slice(),
+      createRevision: previous?.createRevision ?? this.#revision,
+      modRevision: this.#revision,
+      version: (previous?.version ?? 0) + 1,
+    }
+    history.push({ revision: this.#revision, kv })
+    this.#maybeLoseAnswer()
+    return { revision: this.#revision, version: kv.version, createRevision: kv.createRevision }
+  }
+
+  async delete(request: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
+    await this.#admit('delete', options)
+    const history = this.#historyOf(request.key)
+    if (history.at(-1)?.kv === undefined) return { revision: this.#revision, deleted: 0 }
+    this.#revision++
+    history.push({ revision: this.#revision, kv: undefined })
+    this.#maybeLoseAnswer()
+    return { revision: this.#revision, deleted: 1 }
+  }
+
+  async get(
+    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    options: CallOptions,
+  ): Promise<GetResult> {
+    if (request.consistency === 'linearizable') await this.#admit('get linearizable', options)
+    else this.asked.push('get serializable')
+    const wanted = request.revision ?? this.#revision
+    if (wanted > this.#revision) {
+      const details = { revision: this.#revision }
+      throw new RaftbaseError('REVISION_FUTURE', 'revision is in the future', { details })
+    }
+    if (wanted < this.#compactRevision) {
+      const details = { compactRevision: this.#compactRevision, internalOffset: 7 }
+      throw new RaftbaseError('REVISION_COMPACTED', 'revision is compacted', { details })
+    }
+    const kv = this.#historyOf(request.key).findLast(({ revision }) => revision <= wanted)?.kv
+    return { revision: this.#revision, kv }
+  }
+
+  async transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {
+    await this.#admit('transfer', options)
+    if (this.leader !== MEMBER_IDS[0]) throw new RaftbaseError('NOT_LEADER', 'not the leader')
+    this.leader = target ?? MEMBER_IDS[1]
+    return this.leader!
+  }
+
+  /** Reads below `revision` are refused from now on. */
+  compact(revision: number): void {
+    this.#compactRevision = revision
+  }
+
+  nodes(): readonly NodeInfo[] {
+    return MEMBER_IDS.map((id, i) => ({
+      id,
+      name: `n${i + 1}`,
+      status: id === this.leader ? 'leader' : i === 2 ? 'learner' : 'follower',
+      peerUrls: [`http://127.0.0.1:238${i * 2}`],
+      clientUrls: [`http://127.0.0.1:23${79 + i * 2}`],
+      apiUrls: [`http://127.0.0.1:808${i}`],
+      version: '0.1.0',
+    }))
+  }
+
+  status(): NodeStatus {
+    return {
+      clusterId: '00000000000000c1',
+      memberId: MEMBER_IDS[0]!,
+      name: 'n1',
+      incarnation: 1,
+      version: '0.1.0',
+      state: this.state,
+      role: this.leader === MEMBER_IDS[0] ? 'leader' : 'follower',
+      term: 2,
+      leader: this.leader,
+      committed: this.#revision + 1,
+      applied: this.#revision + 1,
+      firstIndex: 1,
+      lastIndex: this.#revision + 1,
+      persistedIndex: this.#revision + 1,
+      revision: this.#revision,
+      compactRevision: this.#compactRevision,
+      keyCount: this.#history.size,
+      stateBytes: 0,
+      snapshotIndex: 0,
+      peers: [
+        { id: MEMBER_IDS[1]!, name: 'n2', connected: true, match: 3 },
+        { id: MEMBER_IDS[2]!, name: 'n3', connected: false, match: undefined },
+      ],
+    }
+  }
+
+  isReady(): boolean {
+    return this.state === 'running' && this.leader !== undefined
+  }
+
+  /** Resolves once `count` requests wait; at once if they do. The test's own timeout is the deadline. */
+  async waiting(count: number): Promise<void> {
+    while (this.waitingCount !== count) {
+      await new Promise<void>((resolve) => this.#watchers.push(resolve))
+    }
+  }
+
+  async #admit(what: string, options: CallOptions): Promise<void> {
+    this.asked.push(what)
+    this.lastOptions = options
+    switch (this.mode) {
+      case 'normal':
+      case 'unknown':
+        return
+      case 'noLeader':
+        await this.#wait(options)
+        throw new RaftbaseError('NO_LEADER', 'no leader before the deadline')
+      case 'stuck':
+        await this.#wait(options)
+        throw new RaftbaseError('TIMEOUT', 'deadline passed')
+      case 'overloaded':
+        throw new RaftbaseError('OVERLOADED', 'too many requests')
+      case 'stopping':
+        throw new RaftbaseError('SHUTTING_DOWN', 'member is stopping')
+      case 'noSpace':
+        throw new RaftbaseError('NO_SPACE', 'quota is used up')
+      case 'broken':
+        throw new TypeError('secret /var/lib/raftbase is not iterable')
+    }
+  }
+
+  async #wait(options: CallOptions): Promise<void> {
+    this.#setWaiting(1)
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, options.timeoutMs)
+      options.signal?.addEventListener('abort', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+    this.#setWaiting(-1)
+  }
+
+  #setWaiting(by: number): void {
+    this.waitingCount += by
+    for (const wake of this.#watchers.splice(0)) wake()
+  }
+
+  #maybeLoseAnswer(): void {
+    if (this.mode !== 'unknown') return
+    throw new RaftbaseError('OUTCOME_UNKNOWN', 'leader was lost before the answer')
+  }
+
+  #historyOf(key: Uint8Array): Version[] {
+    const name = Buffer.from(key).toString('latin1')
+    const known = this.#history.get(name)
+    if (known !== undefined) return known
+    const history: Version[] = []
+    this.#history.set(name, history)
+    return history
+  }
+}
