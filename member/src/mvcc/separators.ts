@@ -1,0 +1,104 @@
+// The upper level of the key index: for each leaf, in key order, the shortest byte string that is above every key of the
+// leaf before it and not above any of its own. Packed in one buffer; strings given up are squeezed out when it is full.
+//
+// Example: leaves [a, ab] [abc, abd] [x] have the separators "", "abc", "x".
+
+const FIRST_BYTES = 4096
+const FIRST_LEAVES = 64
+
+export class Separators {
+  #count = 0
+  /** By position in key order: leaf number, start and length of its separator. */
+  #leaves = new Uint32Array(FIRST_LEAVES)
+  #starts = new Uint32Array(FIRST_LEAVES)
+  #lengths = new Uint32Array(FIRST_LEAVES)
+  #bytes = new Uint8Array(FIRST_BYTES)
+  #usedBytes = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  get allocatedBytes(): number {
+    return this.#leaves.byteLength * 3 + this.#bytes.byteLength
+  }
+
+  leafAt(position: number): number {
+    return this.#leaves[position]!
+  }
+
+  /** Position of the only leaf that may hold `key`. There must be one. */
+  find(key: Uint8Array): number {
+    let low = 0
+    let high = this.#count - 1
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (this.#isAbove(middle, key)) high = middle - 1
+      else low = middle
+    }
+    return low
+  }
+
+  insert(position: number, leaf: number, separator: Uint8Array): void {
+    if (this.#count === this.#leaves.length) this.#growLeaves()
+    if (this.#usedBytes + separator.length > this.#bytes.length) this.#growBytes(separator.length)
+    this.#leaves.copyWithin(position + 1, position, this.#count)
+    this.#starts.copyWithin(position + 1, position, this.#count)
+    this.#lengths.copyWithin(position + 1, position, this.#count)
+    this.#leaves[position] = leaf
+    this.#starts[position] = this.#usedBytes
+    this.#lengths[position] = separator.length
+    this.#bytes.set(separator, this.#usedBytes)
+    this.#usedBytes += separator.length
+    this.#count++
+  }
+
+  /** Gives the keys from this separator on to the leaf before it; of the first leaf, to the one after it. */
+  remove(position: number): void {
+    this.#leaves.copyWithin(position, position + 1, this.#count)
+    this.#starts.copyWithin(position, position + 1, this.#count)
+    this.#lengths.copyWithin(position, position + 1, this.#count)
+    this.#count--
+    if (position === 0) this.#lengths[0] = 0
+  }
+
+  #isAbove(position: number, key: Uint8Array): boolean {
+    const bytes = this.#bytes
+    const start = this.#starts[position]!
+    const separatorLength = this.#lengths[position]!
+    const length = Math.min(separatorLength, key.length)
+    for (let i = 0; i < length; i++) {
+      const difference = bytes[start + i]! - key[i]!
+      if (difference !== 0) return difference > 0
+    }
+    return separatorLength > key.length
+  }
+
+  #growLeaves(): void {
+    this.#leaves = doubled(this.#leaves)
+    this.#starts = doubled(this.#starts)
+    this.#lengths = doubled(this.#lengths)
+  }
+
+  #growBytes(needed: number): void {
+    let live = needed
+    for (let i = 0; i < this.#count; i++) live += this.#lengths[i]!
+    const target = new Uint8Array(Math.max(FIRST_BYTES, live * 2))
+    let used = 0
+    for (let i = 0; i < this.#count; i++) {
+      const start = this.#starts[i]!
+      const length = this.#lengths[i]!
+      target.set(this.#bytes.subarray(start, start + length), used)
+      this.#starts[i] = used
+      used += length
+    }
+    this.#bytes = target
+    this.#usedBytes = used
+  }
+}
+
+function doubled(array: Uint32Array): Uint32Array<ArrayBuffer> {
+  const grown = new Uint32Array(array.length * 2)
+  grown.set(array)
+  return grown
+}

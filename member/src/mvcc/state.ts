@@ -1,0 +1,137 @@
+// The key space's data and its two elementary changes, shared by the modules behind store.ts. Everything that is visible
+// (ranges, hashes, changes) is a function of the changes made and of the compact revision; which obsolete records are
+// still in memory is not visible.
+
+import { EMPTY_BYTES } from '../../../lib/bytes.ts'
+import { KeyIndex, type Place } from './key-index.ts'
+import { type Location, RecordLog } from './record-log.ts'
+import type { Slab } from './slab.ts'
+
+/** Main revision of a store that was never written to (REV-1). */
+export const FIRST_REVISION = 1
+
+export interface Change {
+  readonly main: number
+  readonly sub: number
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  readonly leaseHigh: number
+  readonly leaseLow: number
+}
+
+export class State {
+  readonly log = new RecordLog()
+  readonly index = new KeyIndex(this.log)
+  revision = FIRST_REVISION
+  /** -1: never compacted. Invariant: compactRevision <= revision. */
+  compactRevision = -1
+  /** Keys that exist at the latest revision, and the bytes of these keys and their values. */
+  keyCount = 0
+  liveBytes = 0
+
+  /** Location of the newest record of `key`, also if it is a deletion, or -1. */
+  locate(key: Uint8Array): Location {
+    const place = this.index.seek(key)
+    return this.index.hit ? this.log.mustLocate(this.index.sequenceAt(place)) : -1
+  }
+
+  /** Location of the version of `key` that exists at `main`, or -1. */
+  locateLive(key: Uint8Array, main: number): Location {
+    const newest = this.locate(key)
+    return newest < 0 ? -1 : this.liveAt(newest, main)
+  }
+
+  /** The version that exists at `main` in the chain from `newest`, or -1. */
+  liveAt(newest: Location, main: number): Location {
+    const at = this.log.locateAt(newest, main)
+    return at >= 0 && !this.log.slabOf(at).isTombstone(this.log.wordOf(at)) ? at : -1
+  }
+
+  /** One put: returns the location of the version it replaces, or -1 if it starts a life of the key. */
+  put(change: Change): Location {
+    const { key, value, main } = change
+    const place = this.index.seek(key)
+    if (!this.index.hit) {
+      this.keyCount++
+      this.liveBytes += key.length + value.length
+      const first = { ...NO_HISTORY, createRevision: main, version: 1 }
+      this.index.insert(key, this.#append(change, first), true)
+      return -1
+    }
+    const sequence = this.index.sequenceAt(place)
+    const location = this.log.mustLocate(sequence)
+    const slab = this.log.slabOf(location)
+    const word = this.log.wordOf(location)
+    const isRewrite = !slab.isTombstone(word)
+    if (isRewrite) {
+      this.liveBytes += value.length - slab.valueLength(word)
+    } else {
+      this.keyCount++
+      this.liveBytes += key.length + value.length
+    }
+    const { jump, depth } = this.log.chainAfter(location, sequence)
+    const added = this.#append(change, {
+      createRevision: isRewrite ? slab.createRevision(word) : main,
+      version: isRewrite ? slab.version(word) + 1 : 1,
+      previous: sequence,
+      jump,
+      depth,
+    })
+    slab.supersede(word, main)
+    this.index.update(place, added, true)
+    return isRewrite ? location : -1
+  }
+
+  /** Deletes the key at `place`, which must exist at the latest revision. */
+  delete(place: Place, main: number, sub: number): void {
+    const sequence = this.index.sequenceAt(place)
+    const location = this.log.mustLocate(sequence)
+    const slab = this.log.slabOf(location)
+    const word = this.log.wordOf(location)
+    const key = slab.key(word)
+    this.keyCount--
+    this.liveBytes -= key.length + slab.valueLength(word)
+    const { jump, depth } = this.log.chainAfter(location, sequence)
+    const added = this.#append(
+      { main, sub, key, value: EMPTY_BYTES, leaseHigh: 0, leaseLow: 0 },
+      { createRevision: 0, version: 0, previous: sequence, jump, depth },
+    )
+    slab.supersede(word, main)
+    this.index.update(place, added, false)
+  }
+
+  #append(change: Change, history: History): number {
+    return this.log.append({
+      key: change.key,
+      value: change.value,
+      main: change.main,
+      sub: change.sub,
+      createRevision: history.createRevision,
+      version: history.version,
+      leaseHigh: change.leaseHigh,
+      leaseLow: change.leaseLow,
+      previous: history.previous,
+      jump: history.jump,
+      depth: history.depth,
+    })
+  }
+}
+
+interface History {
+  readonly createRevision: number
+  readonly version: number
+  readonly previous: number
+  readonly jump: number
+  readonly depth: number
+}
+
+const NO_HISTORY = { previous: -1, jump: -1, depth: 0 } as const
+
+/**
+ * Whether compaction at `compactRevision` keeps this record: everything of that revision and after, and of what is older
+ * the version that still existed then (CPT-3). Kept records of a key are always its newest ones, without a gap.
+ */
+export function isRetained(slab: Slab, word: number, compactRevision: number): boolean {
+  if (slab.main(word) >= compactRevision) return true
+  return !slab.isTombstone(word) && slab.supersededBy(word) > compactRevision
+}
