@@ -32,6 +32,13 @@ export interface ConfigProblem {
   readonly accepted?: string | undefined
 }
 
+/** A variable that is no setting but looks like one. */
+export interface ConfigWarning {
+  readonly field: string
+  /** What it resembles. */
+  readonly meant: string
+}
+
 export interface GatherOptions {
   readonly settings: readonly SettingNames[]
   /** Names that are known elsewhere (etcd's flags) but do nothing here: refused with a line that says so. */
@@ -52,14 +59,14 @@ export interface GatheredSettings {
   readonly values: ReadonlyMap<string, GivenValue>
   readonly switches: ReadonlySet<string>
   readonly problems: readonly ConfigProblem[]
-  readonly warnings: readonly string[]
+  readonly warnings: readonly ConfigWarning[]
 }
 
 /** Values by setting name. The command line wins over the environment, which wins over the file. */
 export function gatherSettings(options: GatherOptions): GatheredSettings {
   const names = new SpelledNames(options.settings, options.unsupported)
   const problems: ConfigProblem[] = []
-  const warnings: string[] = []
+  const warnings: ConfigWarning[] = []
   const flags = readFlags(options.argv, names, problems)
   const environment = readEnvironment(options, names, { problems, warnings })
   const values = new Map<string, GivenValue>()
@@ -200,7 +207,7 @@ function unknownFlag(name: string, names: SpelledNames): ConfigProblem {
 function readEnvironment(
   options: GatherOptions,
   names: SpelledNames,
-  sink: { readonly problems: ConfigProblem[]; readonly warnings: string[] },
+  sink: { readonly problems: ConfigProblem[]; readonly warnings: ConfigWarning[] },
 ): ReadonlyMap<string, GivenValue> {
   const values = new Map<string, GivenValue>()
   const prefix = options.environmentPrefix
@@ -218,7 +225,7 @@ function readEnvironment(
     } else {
       const meant = names.suggestion(name)
       if (meant !== undefined) {
-        sink.warnings.push(`${field} is not a setting; did you mean ${variable(prefix, meant)}?`)
+        sink.warnings.push({ field, meant: variable(prefix, meant) })
       }
     }
   }

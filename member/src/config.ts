@@ -3,7 +3,12 @@
 
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type ConfigProblem, deepFreeze, gatherSettings } from '../../lib/config.ts'
+import {
+  type ConfigProblem,
+  type ConfigWarning,
+  deepFreeze,
+  gatherSettings,
+} from '../../lib/config.ts'
 import { LOG_LEVELS, type LogLevel } from '../../lib/log-level.ts'
 import {
   type HostPort,
@@ -91,7 +96,11 @@ export type LoadedConfig =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
   | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] }
-  | { readonly kind: 'config'; readonly config: MemberConfig; readonly warnings: readonly string[] }
+  | {
+      readonly kind: 'config'
+      readonly config: MemberConfig
+      readonly warnings: readonly ConfigWarning[]
+    }
 
 /** Reads every source and checks everything; never throws and never stops at the first problem. */
 export function loadMemberConfig(sources: ConfigSources): LoadedConfig {

@@ -225,3 +225,40 @@ export const UNSUPPORTED_ETCD_SETTINGS: ReadonlySet<string> = new Set(
   trusted-ca-file unsafe-no-fsync v2-deprecation wal-dir warning-apply-duration
   warning-unary-request-duration watch-progress-notify-interval`.split(/\s+/),
 )
+
+/** Cluster sizes `raftbase dev` starts. */
+export const DEV_MEMBER_COUNTS: readonly number[] = [1, 3, 5]
+
+export const DEV_SETTINGS: readonly Setting[] = [
+  {
+    name: 'members',
+    aliases: [],
+    help: 'how many members to start',
+    fallback: '3',
+    accepted: '1, 3 or 5',
+  },
+  {
+    name: 'data-dir',
+    aliases: [],
+    help: 'directory for the data, with one directory for each member in it',
+    fallback: './data/dev-<members>',
+    accepted: 'a directory, or a path where one can be created',
+  },
+]
+
+export const STATUS_SETTINGS: readonly Setting[] = [
+  {
+    name: 'endpoint',
+    aliases: [],
+    help: 'REST API of any member',
+    fallback: 'http://127.0.0.1:8080',
+    accepted: 'http://HOST:PORT',
+  },
+  {
+    name: 'output',
+    aliases: ['o'],
+    help: 'what to print',
+    fallback: 'table',
+    accepted: 'table or json',
+  },
+]

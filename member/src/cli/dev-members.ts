@@ -1,0 +1,107 @@
+// The member processes of `raftbase dev`: starts them, reads their logs, notices their ends, stops them. Each has a
+// process group of its own, so that Ctrl-C reaches only us, and a lifeline, so that none outlives us.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Timers } from '../../../lib/clock.ts'
+import type { PlannedMember } from './dev-plan.ts'
+import { LIFELINE_VARIABLE } from './lifeline.ts'
+import { type LogLine, parseLogLine } from './log-line.ts'
+
+const LIFELINE_FD = 3
+
+export interface MemberEnd {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  /** The last fatal or error line, which usually says why. */
+  readonly lastError: LogLine | undefined
+}
+
+export interface DevMembersOptions {
+  readonly plan: readonly PlannedMember[]
+  /** Program and arguments that come before a member's flags. */
+  readonly program: readonly [string, ...string[]]
+  readonly timers: Timers
+  readonly onLogLine: (member: PlannedMember, line: LogLine) => void
+  /** A member ended, asked to or not. */
+  readonly onEnd: (member: PlannedMember, end: MemberEnd) => void
+}
+
+interface RunningMember {
+  readonly plan: PlannedMember
+  readonly child: ChildProcess
+  readonly ended: Promise<void>
+}
+
+export class DevMembers {
+  readonly #options: DevMembersOptions
+  readonly #running = new Map<string, RunningMember>()
+
+  constructor(options: DevMembersOptions) {
+    this.#options = options
+  }
+
+  get running(): readonly PlannedMember[] {
+    return [...this.#running.values()].map((member) => member.plan)
+  }
+
+  isRunning(name: string): boolean {
+    return this.#running.has(name)
+  }
+
+  start(): void {
+    for (const plan of this.#options.plan) this.#start(plan)
+  }
+
+  /** Asks all of them to stop and waits; returns the names of those that had to be killed after `graceMs`. */
+  async stop(graceMs: number): Promise<readonly string[]> {
+    const members = [...this.#running.values()]
+    for (const { child } of members) child.kill('SIGTERM')
+    const killed: string[] = []
+    const timer = this.#options.timers.after(graceMs, () => {
+      killed.push(...this.#running.keys())
+      this.kill()
+    })
+    await Promise.all(members.map((member) => member.ended))
+    timer.cancel()
+    return killed
+  }
+
+  kill(): void {
+    for (const { child } of this.#running.values()) child.kill('SIGKILL')
+  }
+
+  #start(plan: PlannedMember): void {
+    const [command, ...before] = this.#options.program
+    const child = spawn(command, [...before, ...plan.argv], {
+      detached: true,
+      env: memberEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    })
+    const ended = Promise.withResolvers<void>()
+    this.#running.set(plan.name, { plan, child, ended: ended.promise })
+    let lastError: LogLine | undefined
+    const onEnd = (end: Omit<MemberEnd, 'lastError'>) => {
+      if (!this.#running.delete(plan.name)) return
+      this.#options.onEnd(plan, { ...end, lastError })
+      ended.resolve()
+    }
+    child.once('error', (error) => {
+      lastError ??= { level: 'error', message: error.message, fields: {} }
+      if (child.pid === undefined) onEnd({ code: null, signal: null })
+    })
+    // `close` comes after the last line of the log, unlike `exit`.
+    child.once('close', (code, signal) => onEnd({ code, signal }))
+    createInterface({ input: child.stderr!, crlfDelay: Infinity }).on('line', (text) => {
+      const line = parseLogLine(text)
+      if (line.level === 'fatal' || line.level === 'error') lastError = line
+      this.#options.onLogLine(plan, line)
+    })
+  }
+}
+
+/** Ours, without settings meant for a single member. */
+function memberEnvironment(): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RAFTBASE_'))
+  return { ...Object.fromEntries(inherited), [LIFELINE_VARIABLE]: String(LIFELINE_FD) }
+}

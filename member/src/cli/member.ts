@@ -1,0 +1,79 @@
+// `raftbase` without a command: reads the configuration, refuses it or runs a member with it until it is told to stop.
+
+import { readFileSync } from 'node:fs'
+import { systemTimers } from '../../../lib/clock.ts'
+import { type ConfigProblem, describeProblem } from '../../../lib/config.ts'
+import { hasCode } from '../../../lib/errors.ts'
+import { EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE } from '../../../lib/exit-codes.ts'
+import { runProcess } from '../../../lib/lifecycle.ts'
+import { createLogger, type Logger } from '../../../lib/logger.ts'
+import { loadMemberConfig, type MemberConfig } from '../config.ts'
+import { STOP_TIMEOUT_MS } from '../limits.ts'
+import { VERSION } from '../version.ts'
+import { lifelineCut } from './lifeline.ts'
+
+/** Returns the exit code. Does not return before the member has stopped. */
+export async function runMember(argv: readonly string[]): Promise<number> {
+  const stopRequested = lifelineCut(process.env)
+  const loaded = loadMemberConfig({
+    argv,
+    environment: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+    workingDirectory: process.cwd(),
+  })
+  if (loaded.kind === 'help') {
+    const { helpText } = await import('./help.ts')
+    process.stdout.write(helpText(undefined))
+    return EXIT_CLEAN
+  }
+  if (loaded.kind === 'version') {
+    const { versionText } = await import('./version.ts')
+    process.stdout.write(versionText(process.env))
+    return EXIT_CLEAN
+  }
+  if (loaded.kind === 'refused') return refuse(loaded.problems)
+  const { config, warnings } = loaded
+  const log = createLogger({ level: config.logLevel })
+  for (const { field, meant } of warnings) {
+    log.warn({ field, meant }, 'environment variable is not a setting')
+  }
+  logConfig(log, config)
+  return runProcess({
+    log,
+    timers: systemTimers,
+    start: async () => {
+      const { startMember } = await import('../server.ts')
+      return startMember(config, { log })
+    },
+    stopTimeoutMs: STOP_TIMEOUT_MS,
+    stopRequested,
+    isIntendedEnd: (error) => hasCode(error, 'MEMBER_REMOVED'),
+  })
+}
+
+/** A malformed command line is answered in words; refused values are log lines, unless a person is watching. */
+function refuse(problems: readonly ConfigProblem[]): number {
+  const isUsage = problems.some((problem) => problem.kind === 'usage')
+  if (isUsage || process.stderr.isTTY) {
+    for (const problem of problems) process.stderr.write(`raftbase: ${describeProblem(problem)}\n`)
+  } else {
+    const log = createLogger({ level: 'info' })
+    for (const { field, given, reason, accepted } of problems) {
+      log.fatal({ field, given, reason, accepted }, 'configuration refused')
+    }
+  }
+  return isUsage ? EXIT_USAGE : EXIT_FAILED
+}
+
+/** The effective configuration, on one line. */
+function logConfig(log: Logger, config: MemberConfig): void {
+  const summary = {
+    ...config,
+    listenClient: config.listenClient.map(({ url }) => url),
+    listenPeer: config.listenPeer.map(({ url }) => url),
+    initialCluster: config.initialCluster
+      .map((member) => `${member.name}=${member.peerUrls.join(',')}`)
+      .join(','),
+  }
+  log.info({ version: VERSION, node: process.versions.node, ...summary }, 'configuration')
+}
