@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../lib/errors.ts'
 import {
+  findDeadLinks,
   findForeignMentions,
   findIndexProblems,
   findUndocumented,
@@ -33,6 +34,10 @@ describe('the repository', () => {
 
   test('no file mentions a path of one machine or a package registry', () => {
     expect(findForeignMentions(readDocuments(FILES))).toEqual([])
+  })
+
+  test('every relative link in a document leads to a file', () => {
+    expect(findDeadLinks(readDocuments(FILES), FILES)).toEqual([])
   })
 
   test('every decision is in the index of decisions, and nothing else is', () => {
@@ -81,6 +86,14 @@ describe('the rules', () => {
       'the index links 0009-gone.md, which does not exist',
       'number 0002 is used twice',
     ])
+  })
+
+  test('a link to nowhere is found, one to a file, a folder or another site is not', () => {
+    const text =
+      '[a](b.md) [c](../lib/) [d](https://e.f/g) [h](#here) [i](../README.md#top) [j](k.md)'
+    expect(
+      findDeadLinks([{ path: 'docs/a.md', text }], ['docs/b.md', 'lib/a.ts', 'README.md']),
+    ).toEqual(['docs/a.md links k.md, which does not exist'])
   })
 
   test('a code without a paragraph and a paragraph without a code are found', () => {

@@ -1,6 +1,8 @@
 // Rules about files that are not sources: what no tracked file may mention, and documents that list
 // what exists.
 
+import { dirname, join } from 'node:path/posix'
+
 /** A text file of the repository. */
 export interface Document {
   readonly path: string
@@ -70,4 +72,25 @@ export function findUndocumented(codes: readonly string[], document: string): st
       .filter((heading) => !codes.includes(heading))
       .map((heading) => `${heading} is no code`),
   ]
+}
+
+/** Relative links in Markdown that lead to no file, given every path of the repository. */
+export function findDeadLinks(documents: readonly Document[], files: readonly string[]): string[] {
+  const known = new Set(files)
+  for (const file of files) {
+    for (let at = file.lastIndexOf('/'); at > 0; at = file.lastIndexOf('/', at - 1)) {
+      known.add(file.slice(0, at))
+    }
+  }
+  const violations: string[] = []
+  for (const { path, text } of documents) {
+    if (!path.endsWith('.md')) continue
+    for (const match of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      const link = match[1]!
+      if (/^[a-z]+:/.test(link)) continue
+      const target = join(dirname(path), link).replace(/\/$/, '')
+      if (!known.has(target)) violations.push(`${path} links ${link}, which does not exist`)
+    }
+  }
+  return violations
 }

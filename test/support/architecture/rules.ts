@@ -29,7 +29,7 @@ export const RULES: readonly Rule[] = [
     name: 'time, randomness, disk, network and process are reached through their seams',
     check: checkSeams,
   },
-  { name: 'the core is synchronous', check: checkSynchronous },
+  { name: 'the core knows neither promises nor dates', check: checkSynchronous },
   { name: 'no import is circular', check: checkCycles },
   { name: 'a relative import names a source file with its .ts extension', check: checkSpecifiers },
   { name: 'nothing has a default export', check: checkDefaultExports },
@@ -202,8 +202,8 @@ function checkSeams(sources: readonly SourceFile[]): string[] {
 function checkSynchronous(sources: readonly SourceFile[]): string[] {
   return matches(
     sources.filter((file) => isWithin(file.path, SYNCHRONOUS)),
-    /(?<![\w$.#])(?:async|await|Promise|queueMicrotask)\b(?!\s*:)/g,
-    (found) => `${found} in a synchronous module`,
+    /(?<![\w$.#])(?:async|await|Promise|queueMicrotask|Date)\b(?!\s*:)/g,
+    (found) => `${found} in a module without async and time`,
   )
 }
 
@@ -258,9 +258,11 @@ function checkBarrels(sources: readonly SourceFile[]): string[] {
   for (const file of sources) {
     if (/(?:^|\/)index\.ts$/.test(file.path)) violations.push(`${file.path}: named index.ts`)
     const reexports = file.imports.filter(({ kind }) => kind === 'export')
-    for (const { specifier, line, names } of reexports) {
-      if (names.includes('*'))
-        violations.push(`${at(file, line)}: re-exports all of '${specifier}'`)
+    for (const { specifier, line } of reexports) {
+      const target = resolveImport(file.path, specifier)
+      if (target !== undefined && boundaryOf(target) !== boundaryOf(file.path)) {
+        violations.push(`${at(file, line)}: re-exports '${specifier}' of another module`)
+      }
     }
     if (reexports.length > 0 && !declaration.test(file.code)) {
       violations.push(`${file.path}: declares nothing, only re-exports`)
