@@ -143,7 +143,7 @@ function checkFacades(sources: readonly SourceFile[]): string[] {
       const other = boundaryOf(target)
       if (other?.facade === undefined || other === own) continue
       if (other.facade.some((name) => target === other.root + name)) continue
-      if (isCompositionRoot(file.path) && isSeamHome(target)) continue
+      if (isCompositionRoot(file.path)) continue
       violations.push(
         `${at(file, reference.line)}: ${target} is internal to ${other.root}; import ${other.facade.join(', ')} instead`,
       )
@@ -152,13 +152,9 @@ function checkFacades(sources: readonly SourceFile[]): string[] {
   return violations
 }
 
-/** Where real implementations of the interfaces are constructed and handed on. */
+/** The one place that constructs every module, real seams included; it decides nothing. */
 function isCompositionRoot(path: string): boolean {
   return path === 'member/src/server.ts'
-}
-
-function isSeamHome(path: string): boolean {
-  return SEAMS.some((seam) => isWithin(path, seam.homes))
 }
 
 function checkPackageHomes(sources: readonly SourceFile[]): string[] {
