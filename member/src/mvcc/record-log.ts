@@ -6,7 +6,15 @@
 // distances 1, 1, 3, 1, 1, 3, 7, ... as in a skew binary number. A reference to a record that is gone ends the chain.
 
 import { invariant } from '../../../lib/assert.ts'
-import { flagsOf, KEY_BYTES_MASK, type NewRecord, Slab, SLAB_WORDS_MAX, wordsOf } from './slab.ts'
+import {
+  flagsOf,
+  KEY_BYTES_MASK,
+  type NewRecord,
+  Slab,
+  SLAB_WORDS_MAX,
+  VALUE_BYTES_MAX,
+  wordsOf,
+} from './slab.ts'
 
 /** Larger records get a slab of their own, so that they do not waste the rest of a shared one. */
 const SHARED_RECORD_WORDS_MAX = SLAB_WORDS_MAX / 4
@@ -107,6 +115,9 @@ export class RecordLog {
   /** Adds a record at the end and returns its sequence number. Copies key and value. */
   append(record: NewRecord): number {
     invariant(record.key.length <= KEY_BYTES_MASK, 'key too long', { bytes: record.key.length })
+    invariant(record.value.length <= VALUE_BYTES_MAX, 'value too long', {
+      bytes: record.value.length,
+    })
     const flags = flagsOf(record)
     const words = wordsOf(record, flags)
     let slab = this.#open ? this.#slabs.at(-1) : undefined

@@ -21,6 +21,8 @@ export const LEASED = 1 << 26
 /** Carries references to older versions of its key. */
 export const CHAINED = 1 << 27
 export const KEY_BYTES_MASK = (1 << 24) - 1
+/** Bytes of a value: far above what a request may carry. */
+export const VALUE_BYTES_MAX = 2 ** 26
 /** Words of the part of the header that every record has. */
 export const FIXED_WORDS = 7
 const SUPERSEDED_WORD = 5

@@ -52,8 +52,7 @@ export class State {
     const { key, value, main } = change
     const place = this.index.seek(key)
     if (!this.index.hit) {
-      this.keyCount++
-      this.liveBytes += key.length + value.length
+      this.#countLife(key, value)
       const first = { ...NO_HISTORY, createRevision: main, version: 1 }
       this.index.insert(key, this.#append(change, first), true)
       return -1
@@ -63,12 +62,8 @@ export class State {
     const slab = this.log.slabOf(location)
     const word = this.log.wordOf(location)
     const isRewrite = !slab.isTombstone(word)
-    if (isRewrite) {
-      this.liveBytes += value.length - slab.valueLength(word)
-    } else {
-      this.keyCount++
-      this.liveBytes += key.length + value.length
-    }
+    if (isRewrite) this.#uncountLife(key, slab.valueLength(word))
+    this.#countLife(key, value)
     const { jump, depth } = this.log.chainAfter(location, sequence)
     const added = this.#append(change, {
       createRevision: isRewrite ? slab.createRevision(word) : main,
@@ -89,8 +84,7 @@ export class State {
     const slab = this.log.slabOf(location)
     const word = this.log.wordOf(location)
     const key = slab.key(word)
-    this.keyCount--
-    this.liveBytes -= key.length + slab.valueLength(word)
+    this.#uncountLife(key, slab.valueLength(word))
     const { jump, depth } = this.log.chainAfter(location, sequence)
     const added = this.#append(
       { main, sub, key, value: EMPTY_BYTES, leaseHigh: 0, leaseLow: 0 },
@@ -98,6 +92,46 @@ export class State {
     )
     slab.supersede(word, main)
     this.index.update(place, added, false)
+  }
+
+  /**
+   * Adds a record of a snapshot, in revision order. Returns false, having changed nothing, if it does not continue the
+   * life of its key; what came before a compaction is not there to be compared with.
+   */
+  adopt(record: AdoptedRecord): boolean {
+    const { key, value, version } = record
+    const place = this.index.seek(key)
+    if (!this.index.hit) {
+      if (version > 0) this.#countLife(key, value)
+      this.index.insert(key, this.log.append({ ...record, ...NO_HISTORY }), version > 0)
+      return true
+    }
+    const previous = this.index.sequenceAt(place)
+    const location = this.log.mustLocate(previous)
+    const slab = this.log.slabOf(location)
+    const word = this.log.wordOf(location)
+    const wasLive = !slab.isTombstone(word)
+    const startsLife = version === 1 && record.createRevision === record.main
+    const continues =
+      version === slab.version(word) + 1 && record.createRevision === slab.createRevision(word)
+    if (!(version === 0 ? wasLive : wasLive ? continues : startsLife)) return false
+    if (wasLive) this.#uncountLife(key, slab.valueLength(word))
+    if (version > 0) this.#countLife(key, value)
+    const chain = this.log.chainAfter(location, previous)
+    const added = this.log.append({ ...record, previous, ...chain })
+    slab.supersede(word, record.main)
+    this.index.update(place, added, version > 0)
+    return true
+  }
+
+  #countLife(key: Uint8Array, value: Uint8Array): void {
+    this.keyCount++
+    this.liveBytes += key.length + value.length
+  }
+
+  #uncountLife(key: Uint8Array, valueLength: number): void {
+    this.keyCount--
+    this.liveBytes -= key.length + valueLength
   }
 
   #append(change: Change, history: History): number {
@@ -115,6 +149,11 @@ export class State {
       depth: history.depth,
     })
   }
+}
+
+export interface AdoptedRecord extends Change {
+  readonly createRevision: number
+  readonly version: number
 }
 
 interface History {
