@@ -1,0 +1,102 @@
+# Everything a contributor or CI does with this repository; `make help` lists it. All of it runs on the Node.js that
+# package.json pins and npm brings: nothing but make, git and npm has to be there before.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+MEMBERS ?= 3
+MEMBER_IMAGE ?= raftbase/member:dev
+NODE := node_modules/.bin/node
+# Newer than package-lock.json exactly when node_modules is what the lock file says.
+INSTALLED := node_modules/.install-stamp
+
+# Refused before anything is installed or started.
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+ifeq ($(filter $(MEMBERS),1 3 5),)
+$(error MEMBERS=$(MEMBERS) is not a number of members: use 1, 3 or 5)
+endif
+endif
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(INSTALLED) ## install Node.js 24 and the dependencies (only when the lock file has changed)
+
+$(INSTALLED): package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install any Node.js from version 20' >&2; exit 1; }
+	@npm ci --loglevel=error --no-audit --no-fund >/dev/null
+	@case "$$($(NODE) --version 2>&1)" in \
+	  v24.*) ;; \
+	  *) echo 'npm did not install Node.js 24: its install scripts must be allowed (npm config get ignore-scripts)' >&2; exit 1 ;; \
+	esac
+	@ln -sf ../../member/raftbase.js node_modules/.bin/raftbase
+	@touch $@
+
+.PHONY: run
+run: $(INSTALLED) ## start a cluster on this machine; MEMBERS=1, 3 or 5
+	@exec $(NODE) member/raftbase.js dev --members $(MEMBERS)
+
+.PHONY: build
+build: $(INSTALLED) ## compile to dist/
+	@rm -rf dist
+	@tsc -p tsconfig.build.json
+
+.PHONY: test
+test: $(INSTALLED) ## every test that needs no container engine and no cluster
+	@vitest run
+
+.PHONY: test-unit
+test-unit: $(INSTALLED) ## the tests that start no process of their own
+	@vitest run --exclude 'test/faults/**' --exclude 'test/**/*.process.test.ts'
+
+.PHONY: test-e2e
+test-e2e: test-e2e-containers test-e2e-kind ## every end-to-end scenario
+
+.PHONY: test-e2e-containers
+test-e2e-containers: $(INSTALLED) ## the scenarios under Docker Compose; needs a container engine
+	@vitest run --config vitest.e2e.config.ts
+
+.PHONY: test-e2e-kind
+test-e2e-kind: ## the scenarios on Kubernetes (does not exist yet)
+	@echo 'make $@: the operator these scenarios test does not exist yet' >&2; exit 1
+
+.PHONY: lint
+lint: $(INSTALLED) ## look for mistakes and check the format
+	@oxlint --type-aware
+	@biome check
+
+.PHONY: typecheck
+typecheck: $(INSTALLED) ## check the types
+	@tsc --noEmit
+
+.PHONY: fmt
+fmt: $(INSTALLED) ## format the sources
+	@biome format --write
+
+.PHONY: generate
+generate: $(INSTALLED) ## write the generated files anew: codecs, OpenAPI document
+	@$(NODE) member/proto/generate.ts
+	@UPDATE_GOLDEN=1 vitest run test/member/rest/openapi.test.ts
+
+.PHONY: images
+images: ## build the member's image; MEMBER_IMAGE names it (the operator's does not exist yet)
+	@docker build -t $(MEMBER_IMAGE) -f member/Dockerfile .
+
+.PHONY: bench
+bench: $(INSTALLED) ## measure speed and memory
+	@$(NODE) test/bench/run.ts
+
+.PHONY: sim
+sim: ## run the simulator (does not exist yet)
+	@echo 'make $@: the simulator does not exist yet' >&2; exit 1
+
+.PHONY: chart
+chart: ## check and package the Helm chart (does not exist yet)
+	@echo 'make $@: the chart does not exist yet' >&2; exit 1
+
+.PHONY: clean
+clean: ## remove what make builds; data and node_modules stay
+	@rm -rf dist coverage node_modules/.cache
