@@ -6,6 +6,9 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Prng } from '../../../lib/prng.ts'
 import type { MemberId } from '../raft/types.ts'
 import type { PeerNetwork } from './socket.ts'
+import type { TransportMetrics } from './transport.ts'
+
+export type { DropReason, TransportMetrics } from './transport.ts'
 
 /** The protocol this build speaks. A member that speaks another one is refused (PROTOCOL_MISMATCH). */
 export const PEER_PROTOCOL_VERSION = 1
@@ -93,20 +96,6 @@ export function checkTransportLimits(limits: TransportLimits): void {
   throw new RaftbaseError('CONFIG_INVALID', 'transport limits do not fit', {
     details: { problems },
   })
-}
-
-/** Why a message was not sent. */
-export type DropReason = 'notConnected' | 'queueFull' | 'tooLarge'
-
-/** Where the transport counts. Methods add; they must not throw. */
-export interface TransportMetrics {
-  sent(frames: number, bytes: number): void
-  received(frames: number, bytes: number): void
-  dropped(reason: DropReason): void
-  /** An inbound connection was refused or closed for what it sent; `code` is an ErrorCode. */
-  refused(code: string): void
-  peerUp(): void
-  peerDown(): void
 }
 
 export const NO_METRICS: TransportMetrics = {

@@ -30,6 +30,17 @@ import type {
   TransportHandler,
 } from './transport.ts'
 
+export {
+  DEFAULT_TRANSPORT_LIMITS,
+  type ListenAddress,
+  PEER_PROTOCOL_VERSION,
+  type PeerIdentity,
+  type PeerTransportOptions,
+  type TransportLimits,
+  type TransportLog,
+} from './options.ts'
+export { type PeerNetwork, tcpNetwork } from './socket.ts'
+
 export class PeerTransport implements Transport {
   readonly #options: PeerTransportOptions
   readonly #metrics: TransportMetrics

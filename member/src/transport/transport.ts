@@ -74,3 +74,17 @@ export interface Transport {
   sendSnapshot(to: MemberId, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>
   peerStatus(peer: MemberId): PeerConnectionStatus
 }
+
+/** Why a message was not sent. */
+export type DropReason = 'notConnected' | 'queueFull' | 'tooLarge'
+
+/** Where the transport counts. Methods add; they must not throw. */
+export interface TransportMetrics {
+  sent(frames: number, bytes: number): void
+  received(frames: number, bytes: number): void
+  dropped(reason: DropReason): void
+  /** An inbound connection was refused or closed for what it sent; `code` is an ErrorCode. */
+  refused(code: string): void
+  peerUp(): void
+  peerDown(): void
+}
