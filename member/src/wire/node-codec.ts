@@ -3,6 +3,7 @@
 // view into the input. Other modules reach it through raft-codec.ts.
 
 import { unreachable } from '../../../lib/assert.ts'
+import { EMPTY_BYTES } from '../../../lib/bytes.ts'
 import type {
   Forward,
   ForwardRefused,
@@ -85,13 +86,12 @@ function readForward(r: Reader): Forward {
 
 function readForwardedRequest(r: Reader): ForwardedRequest {
   let sequence = 0
-  let data: Uint8Array | undefined
+  let data = EMPTY_BYTES
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 0x08) sequence = r.safeUint()
     else if (tag === 0x12) data = r.bytes()
     else r.skip(tag)
   }
-  if (data === undefined) malformed('forwarded request without data')
   return { sequence, data }
 }
 

@@ -28,10 +28,10 @@ export {
   encodeHardState,
   encodeSnapshotMeta,
   entrySize,
-  readConfState,
   readEntry,
-  writeConfState,
+  readSnapshotMeta,
   writeEntry,
+  writeSnapshotMeta,
 } from './log-codec.ts'
 export { decodeNodeMessage, encodeNodeMessage } from './node-codec.ts'
 

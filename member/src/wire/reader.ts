@@ -8,6 +8,9 @@ import { RaftbaseError, hasCode } from '../../../lib/errors.ts'
 /** Messages (and unknown groups) inside messages go no deeper than this. */
 export const NESTING_MAX = 64
 
+/** The identifier that protobuf leaves out. */
+export const ZERO_ID = '0000000000000000'
+
 const TWO_32 = 0x1_0000_0000
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
