@@ -1,0 +1,113 @@
+// member.json: who the member is that a data directory belongs to. Written once at the first start and again when the
+// identity changes; replaced as a whole, so that a crash leaves the old file or the new one. JSON, for people; a checksum
+// over the other fields, for damage.
+
+import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { RaftbaseError, hasCode } from '../../../lib/errors.ts'
+import type { MemberId } from '../raft/types.ts'
+import { flushed, removeIfPresent, withFile } from './files.ts'
+import type { FileSystem } from './file-system.ts'
+
+export const METADATA_FILE = 'member.json'
+const FORMAT_VERSION = 1
+/** An identity is far smaller; what is larger is not ours. */
+const METADATA_BYTES_MAX = 1024 * 1024
+
+export interface Metadata {
+  readonly clusterId: string
+  readonly memberId: MemberId
+  readonly name: string
+  readonly incarnation: number
+  readonly token: string
+  readonly initialCluster: string
+}
+
+/**
+ * The identity in `directory`, or undefined when it has none yet. Rejects with METADATA_CORRUPT (details: file, reason) or
+ * DATA_DIR_UNUSABLE for a format newer than this program.
+ */
+export async function readMetadata(
+  fs: FileSystem,
+  directory: string,
+): Promise<Metadata | undefined> {
+  const path = join(directory, METADATA_FILE)
+  const text = await readText(fs, path)
+  if (text === undefined) return undefined
+  const metadata = parseMetadata(text, path)
+  // A killed process may have named the file without making the name durable.
+  await fs.flushDirectory(directory)
+  return metadata
+}
+
+/** Stores the identity; durable when it resolves. Rejects with NO_SPACE or DISK_FAILED. */
+export async function writeMetadata(
+  fs: FileSystem,
+  directory: string,
+  metadata: Metadata,
+): Promise<void> {
+  const path = join(directory, METADATA_FILE)
+  const temporary = `${path}.tmp`
+  await removeIfPresent(fs, temporary)
+  await withFile(await fs.open(temporary, 'create'), async (file) => {
+    await file.write([Buffer.from(formatMetadata(metadata))], 0)
+    await flushed(() => file.flush())
+  })
+  await fs.rename(temporary, path)
+  await flushed(() => fs.flushDirectory(directory))
+}
+
+async function readText(fs: FileSystem, path: string): Promise<string | undefined> {
+  try {
+    return await withFile(await fs.open(path, 'read'), async (file) => {
+      const bytes = Buffer.alloc(Math.min(await file.size(), METADATA_BYTES_MAX))
+      return bytes.subarray(0, await file.read(bytes, 0)).toString('utf8')
+    })
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+function formatMetadata(metadata: Metadata): string {
+  const { clusterId, memberId, name, incarnation, token, initialCluster } = metadata
+  const fields = { clusterId, memberId, name, incarnation, token, initialCluster }
+  const body = { formatVersion: FORMAT_VERSION, ...fields }
+  return `${JSON.stringify({ ...body, checksum: checksumOf(body) }, undefined, 2)}\n`
+}
+
+function parseMetadata(text: string, file: string): Metadata {
+  const value = parseObject(text, file)
+  const { formatVersion, checksum, ...fields } = value
+  if (typeof formatVersion === 'number' && formatVersion > FORMAT_VERSION) {
+    throw new RaftbaseError('DATA_DIR_UNUSABLE', 'data directory was written by a newer version', {
+      details: { file, formatVersion, formatVersionMax: FORMAT_VERSION },
+    })
+  }
+  if (checksum !== checksumOf({ formatVersion, ...fields })) throw corrupt(file, 'checksum differs')
+  // Anything but a file this format writes differs from what its fields would be written as.
+  const metadata = fields as unknown as Metadata
+  if (formatMetadata(metadata) !== text) throw corrupt(file, 'not in the form it is written in')
+  return metadata
+}
+
+function parseObject(text: string, file: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw corrupt(file, 'not JSON', cause)
+  }
+  if (typeof value !== 'object' || value === null) throw corrupt(file, 'not a JSON object')
+  return { ...value }
+}
+
+function checksumOf(body: Readonly<Record<string, unknown>>): string {
+  return createHash('sha256').update(JSON.stringify(body)).digest('hex')
+}
+
+function corrupt(file: string, reason: string, cause?: unknown): RaftbaseError {
+  const options = { details: { file, reason }, cause }
+  return new RaftbaseError('METADATA_CORRUPT', 'identity of the data directory is damaged', options)
+}
