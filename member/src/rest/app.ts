@@ -132,10 +132,8 @@ class RestApp {
       this.#connectionCount++
       socket.once('close', () => this.#connectionCount--)
     })
+    // Told to go on by readBody, once nothing speaks against the body.
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-      // A client that asks first is not told to send what will be refused.
-      const declaredBytes = Number(request.headers['content-length'] ?? 0)
-      if (declaredBytes <= this.#limits.requestBytesMax) response.writeContinue()
       server.emit('request', request, response)
     })
     this.app.addHook('preClose', (done) => {

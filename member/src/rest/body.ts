@@ -2,6 +2,7 @@
 // as it passes the limit, and memory follows what has arrived, never what was promised.
 
 import { Buffer } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
 import { EMPTY_BYTES } from '../../../lib/bytes.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { RequestLedger, RequestScope } from './ledger.ts'
@@ -31,6 +32,7 @@ export async function readBody(options: ReadBodyOptions): Promise<Uint8Array> {
   if (declaredBytes === undefined && request.headers['transfer-encoding'] === undefined) {
     return EMPTY_BYTES
   }
+  if (awaitsContinue(request)) options.scope.response.writeContinue()
   const body = new GrowingBody(options, declaredBytes)
   options.scope.isReading = true
   try {
@@ -38,6 +40,12 @@ export async function readBody(options: ReadBodyOptions): Promise<Uint8Array> {
   } finally {
     options.scope.isReading = false
   }
+}
+
+/** Whether the client sends the body only when told so; one that is refused beforehand need not send it at all. */
+function awaitsContinue(request: IncomingMessage): boolean {
+  const { expect } = request.headers
+  return expect?.toLowerCase() === '100-continue' && request.httpVersionMinor >= 1
 }
 
 function collect(options: ReadBodyOptions, body: GrowingBody): Promise<Uint8Array> {

@@ -1,6 +1,7 @@
 // What the REST tests share: an app over an in-memory member, listening or not, and a raw HTTP/1.1 client that sends
 // exactly the bytes it is given.
 
+import { type IncomingHttpHeaders, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { onTestFinished } from 'vitest'
@@ -58,6 +59,36 @@ export function metric(registry: Registry, series: string): number | undefined {
 /** Waits until `condition` holds; the test's timeout is the deadline. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export interface Received {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+}
+
+/** One request whose path goes out as it is: fetch would resolve dots in it. An array is a chunked body. */
+export function send(
+  port: number,
+  method: string,
+  path: string,
+  body?: Uint8Array | readonly Uint8Array[],
+): Promise<Received> {
+  const { promise, resolve, reject } = Promise.withResolvers<Received>()
+  const request = httpRequest({ port, host: '127.0.0.1', method, path, agent: false })
+  request.on('error', reject)
+  request.on('response', (response) => {
+    const chunks: Buffer[] = []
+    response.on('data', (chunk: Buffer) => chunks.push(chunk))
+    response.on('end', () => {
+      const { statusCode = 0, headers } = response
+      resolve({ status: statusCode, headers, body: Buffer.concat(chunks) })
+    })
+  })
+  if (Array.isArray(body)) for (const chunk of body) request.write(chunk)
+  if (body instanceof Uint8Array) request.end(body)
+  else request.end()
+  return promise
 }
 
 export class RawClient {
