@@ -1,14 +1,14 @@
 // The ordered index: every key that has a record (also one whose newest record is a deletion) to that newest record. Two
-// levels: leaves of up to 128 entries, and the separators between them. An entry is 12 bytes: the newest record's
+// levels: leaves of up to 128 entries, and a directory of the leaves. An entry is 12 bytes: the newest record's
 // sequence number, and a hint that decides most comparisons without touching the record.
 //
-// The keys of a leaf start with the same bytes (its prefix, at least `#prefixLengths` long); the hint is the next four.
+// The keys of a leaf share the first bytes of its label, as many as `#prefixLengths` says; the hint is the next four.
 // Example: a leaf with "/pods/a-1", "/pods/a-2", "/pods/b" has prefix length 6 and hints "a-1\0", "a-2\0", "b\0\0\0".
 
 import { invariant } from '../../../lib/assert.ts'
+import { LeafDirectory } from './leaf-directory.ts'
 import { LEAF_ENTRIES_MAX, LeafPool } from './leaf-pool.ts'
-import type { RecordLog } from './record-log.ts'
-import { Separators } from './separators.ts'
+import type { Location, RecordLog } from './record-log.ts'
 
 /** Place of an entry: position of its leaf times LEAF_ENTRIES_MAX, plus its slot. Valid until an insert or removal. */
 export type Place = number
@@ -20,7 +20,7 @@ const MERGED_ENTRIES_MAX = (LEAF_ENTRIES_MAX * 3) / 4
 export class KeyIndex {
   readonly #log: RecordLog
   readonly #pool = new LeafPool()
-  readonly #separators = new Separators()
+  readonly #directory = new LeafDirectory()
   /** By leaf number. */
   #counts = new Uint8Array(FIRST_LEAVES)
   #liveCounts = new Uint8Array(FIRST_LEAVES)
@@ -29,7 +29,7 @@ export class KeyIndex {
   /** What the last {@link seek} found. */
   #seekPosition = 0
   #seekSlot = 0
-  #hit = false
+  #hitLocation = -1
 
   constructor(log: RecordLog) {
     this.#log = log
@@ -43,25 +43,29 @@ export class KeyIndex {
 
   get allocatedBytes(): number {
     return (
-      this.#pool.allocatedBytes + this.#separators.allocatedBytes + this.#prefixLengths.length * 6
+      this.#pool.allocatedBytes + this.#directory.allocatedBytes + this.#prefixLengths.length * 6
     )
   }
 
-  /** Whether the last {@link seek} found exactly its key. */
+  /** Whether the last {@link seek} found exactly its key, and where the newest record of it lies; -1 if not. */
   get hit(): boolean {
-    return this.#hit
+    return this.#hitLocation >= 0
+  }
+
+  get hitLocation(): Location {
+    return this.#hitLocation
   }
 
   /** Past the last entry. */
   get end(): Place {
-    return this.#separators.count * LEAF_ENTRIES_MAX
+    return this.#directory.count * LEAF_ENTRIES_MAX
   }
 
   /** The first entry whose key is not below `key`, or {@link end}. */
   seek(key: Uint8Array): Place {
-    const position = this.#separators.find(key)
-    const leaf = this.#separators.leafAt(position)
-    const slot = this.#searchLeaf(leaf, key)
+    const position = this.#directory.find(key)
+    const leaf = this.#directory.leafAt(position)
+    const slot = this.#searchLeaf(position, leaf, key)
     this.#seekPosition = position
     this.#seekSlot = slot
     return slot < this.#counts[leaf]!
@@ -73,7 +77,7 @@ export class KeyIndex {
   next(place: Place): Place {
     const slot = place % LEAF_ENTRIES_MAX
     const position = (place - slot) / LEAF_ENTRIES_MAX
-    const isLast = slot + 1 === this.#counts[this.#separators.leafAt(position)]!
+    const isLast = slot + 1 === this.#counts[this.#directory.leafAt(position)]!
     return isLast ? (position + 1) * LEAF_ENTRIES_MAX : place + 1
   }
 
@@ -90,7 +94,7 @@ export class KeyIndex {
   /** Makes another record the newest of the key at `place`. */
   update(place: Place, sequence: number, isLive: boolean): void {
     const slot = place % LEAF_ENTRIES_MAX
-    const leaf = this.#separators.leafAt((place - slot) / LEAF_ENTRIES_MAX)
+    const leaf = this.#directory.leafAt((place - slot) / LEAF_ENTRIES_MAX)
     const { heads } = this.#pool.block(leaf)
     const at = this.#pool.base(leaf) + slot
     const wasLive = heads[at]! > 0
@@ -100,9 +104,9 @@ export class KeyIndex {
 
   /** Adds `key`, whose record is in the log already. Directly after a {@link seek} of the same key that found nothing. */
   insert(key: Uint8Array, sequence: number, isLive: boolean): void {
-    invariant(!this.#hit, 'key inserted twice')
+    invariant(!this.hit, 'key inserted twice')
     const position = this.#seekPosition
-    const leaf = this.#separators.leafAt(position)
+    const leaf = this.#directory.leafAt(position)
     if (this.#counts[leaf] === LEAF_ENTRIES_MAX) {
       this.#split(position, this.#seekSlot, key)
       this.seek(key)
@@ -119,16 +123,17 @@ export class KeyIndex {
     this.#counts[leaf] = count + 1
     this.#entryCount++
     if (isLive) this.#liveCounts[leaf]!++
-    const shared = count === 0 ? 0 : this.#sharedPrefix(leaf, this.#seekSlot, key)
-    if (count === 0 || shared < this.#prefixLengths[leaf]!) this.#rehint(leaf, shared)
-    else hints[at] = hintOf(key, 0, key.length, this.#prefixLengths[leaf]!)
+    const prefixLength = this.#prefixLengths[leaf]!
+    const isPrefixed = this.#directory.sharedBytes(position, key) >= prefixLength
+    if (isPrefixed) hints[at] = hintOf(key, 0, key.length, prefixLength)
+    if (!isPrefixed || isMilestone(count + 1)) this.#rehint(position)
   }
 
   /** Removes the entry at `place`. */
   remove(place: Place): void {
     const slot = place % LEAF_ENTRIES_MAX
     const position = (place - slot) / LEAF_ENTRIES_MAX
-    const leaf = this.#separators.leafAt(position)
+    const leaf = this.#directory.leafAt(position)
     const { heads, hints } = this.#pool.block(leaf)
     const base = this.#pool.base(leaf)
     const count = this.#counts[leaf]!
@@ -150,14 +155,14 @@ export class KeyIndex {
     if (first === last) return this.#liveInLeaf(first, firstSlot, lastSlot)
     let live = this.#liveInLeaf(first, firstSlot, LEAF_ENTRIES_MAX)
     for (let position = first + 1; position < last; position++) {
-      live += this.#liveCounts[this.#separators.leafAt(position)]!
+      live += this.#liveCounts[this.#directory.leafAt(position)]!
     }
     return lastSlot === 0 ? live : live + this.#liveInLeaf(last, 0, lastSlot)
   }
 
   #headAt(place: Place): number {
     const slot = place % LEAF_ENTRIES_MAX
-    const leaf = this.#separators.leafAt((place - slot) / LEAF_ENTRIES_MAX)
+    const leaf = this.#directory.leafAt((place - slot) / LEAF_ENTRIES_MAX)
     return this.#pool.block(leaf).heads[this.#pool.base(leaf) + slot]!
   }
 
@@ -166,7 +171,7 @@ export class KeyIndex {
   }
 
   #liveInLeaf(position: number, from: number, to: number): number {
-    const leaf = this.#separators.leafAt(position)
+    const leaf = this.#directory.leafAt(position)
     const { heads } = this.#pool.block(leaf)
     const base = this.#pool.base(leaf)
     const end = Math.min(to, this.#counts[leaf]!)
@@ -175,16 +180,13 @@ export class KeyIndex {
     return live
   }
 
-  /** Slot of the first key of the leaf that is not below `key`; also sets `#hit`. */
-  #searchLeaf(leaf: number, key: Uint8Array): number {
+  /** Slot of the first key of the leaf that is not below `key`; also sets `#hitLocation`. */
+  #searchLeaf(position: number, leaf: number, key: Uint8Array): number {
     const count = this.#counts[leaf]!
-    this.#hit = false
-    if (count === 0) return 0
+    this.#hitLocation = -1
     const prefixLength = this.#prefixLengths[leaf]!
-    if (prefixLength > 0) {
-      const order = this.#comparePrefix(leaf, key, prefixLength)
-      if (order !== 0) return order < 0 ? count : 0
-    }
+    const prefixOrder = this.#directory.comparePrefix(position, key, prefixLength)
+    if (prefixOrder !== 0) return prefixOrder < 0 ? count : 0
     const hint = hintOf(key, 0, key.length, prefixLength)
     const { hints } = this.#pool.block(leaf)
     const base = this.#pool.base(leaf)
@@ -201,9 +203,10 @@ export class KeyIndex {
     while (high < count && hints[base + high] === hint) high++
     while (low < high) {
       const middle = (low + high) >>> 1
-      const order = this.#log.compareKey(this.#sequenceIn(leaf, middle), key, prefixLength)
+      const location = this.#log.mustLocate(this.#sequenceIn(leaf, middle))
+      const order = this.#log.compareKey(location, key, prefixLength)
       if (order === 0) {
-        this.#hit = true
+        this.#hitLocation = location
         return middle
       }
       if (order < 0) low = middle + 1
@@ -212,75 +215,51 @@ export class KeyIndex {
     return low
   }
 
-  /** Zero if `key` starts with the leaf's prefix; otherwise how all keys of the leaf sort against it. */
-  #comparePrefix(leaf: number, key: Uint8Array, prefixLength: number): number {
-    const location = this.#log.mustLocate(this.#sequenceIn(leaf, 0))
-    const slab = this.#log.slabOf(location)
-    const start = slab.keyStart(this.#log.wordOf(location))
-    const { bytes } = slab
-    const length = Math.min(prefixLength, key.length)
-    for (let i = 0; i < length; i++) {
-      const difference = bytes[start + i]! - key[i]!
-      if (difference !== 0) return difference
-    }
-    return prefixLength > key.length ? 1 : 0
-  }
-
-  /** Bytes that `key` shares with the others of the leaf, counted up to the leaf's prefix length. */
-  #sharedPrefix(leaf: number, slot: number, key: Uint8Array): number {
-    const prefixLength = this.#prefixLengths[leaf]!
-    if (prefixLength === 0) return 0
-    const other = this.#keyIn(leaf, slot === 0 ? 1 : 0)
-    return sharedBytes(other, key, prefixLength)
-  }
-
   #keyIn(leaf: number, slot: number): Uint8Array {
     const location = this.#log.mustLocate(this.#sequenceIn(leaf, slot))
     return this.#log.slabOf(location).key(this.#log.wordOf(location))
   }
 
-  /** Sets the leaf's prefix length and computes all its hints anew. */
-  #rehint(leaf: number, prefixLength: number): void {
-    this.#prefixLengths[leaf] = prefixLength
+  /** Finds out how the keys of the leaf start, and computes all its hints anew. */
+  #rehint(position: number): void {
+    const leaf = this.#directory.leafAt(position)
     const { hints } = this.#pool.block(leaf)
     const base = this.#pool.base(leaf)
     const count = this.#counts[leaf]!
+    const prefixLength = count === 0 ? 0 : this.#fitLabel(position, leaf, count)
+    this.#prefixLengths[leaf] = prefixLength
     for (let slot = 0; slot < count; slot++) {
       const location = this.#log.mustLocate(this.#sequenceIn(leaf, slot))
       const slab = this.#log.slabOf(location)
       const word = this.#log.wordOf(location)
-      hints[base + slot] = hintOf(
-        slab.bytes,
-        slab.keyStart(word),
-        slab.keyLength(word),
-        prefixLength,
-      )
+      const start = slab.keyStart(word)
+      hints[base + slot] = hintOf(slab.bytes, start, slab.keyLength(word), prefixLength)
     }
   }
 
-  /** As {@link #rehint}, with the longest prefix the leaf's keys share. */
-  #rehintTightly(leaf: number): void {
-    const count = this.#counts[leaf]!
-    if (count < 2) {
-      this.#rehint(leaf, 0)
-      return
-    }
+  /** Lengthens the label if the keys share more bytes than it has. Returns how many of its bytes they share. */
+  #fitLabel(position: number, leaf: number, count: number): number {
     const first = this.#keyIn(leaf, 0)
-    this.#rehint(leaf, sharedBytes(first, this.#keyIn(leaf, count - 1), first.length))
+    const last = this.#keyIn(leaf, count - 1)
+    const shared = sharedBytes(first, last, first.length)
+    const labelled = Math.min(this.#directory.sharedBytes(position, first), shared)
+    if (shared <= this.#directory.labelLength(position) || count === 1) return labelled
+    this.#directory.relabel(position, first.slice(0, shared))
+    return shared
   }
 
   /** Makes room in a full leaf. Keys that arrive in order leave full leaves behind. */
   #split(position: number, slot: number, key: Uint8Array): void {
-    const leaf = this.#separators.leafAt(position)
-    const isAscending = slot === LEAF_ENTRIES_MAX && position === this.#separators.count - 1
+    const leaf = this.#directory.leafAt(position)
+    const isAscending = slot === LEAF_ENTRIES_MAX && position === this.#directory.count - 1
     const kept = isAscending ? LEAF_ENTRIES_MAX : LEAF_ENTRIES_MAX / 2
     const above = isAscending ? key : this.#keyIn(leaf, kept)
     const below = this.#keyIn(leaf, kept - 1)
-    const separator = above.slice(0, sharedBytes(below, above, above.length) + 1)
-    const added = this.#addLeaf(position + 1, separator)
+    const label = above.slice(0, sharedBytes(below, above, above.length) + 1)
+    const added = this.#addLeaf(position + 1, label)
     this.#moveEntries(leaf, kept, added, 0)
-    this.#rehintTightly(leaf)
-    if (!isAscending) this.#rehintTightly(added)
+    this.#rehint(position)
+    this.#rehint(position + 1)
   }
 
   /** Appends the entries of `source` from slot `from` on to `target` at slot `to`, and cuts them off. */
@@ -299,20 +278,20 @@ export class KeyIndex {
 
   /** Joins a leaf that has become small with a neighbour; one that is empty always, unless it is the only one. */
   #maybeMerge(position: number): void {
-    if (position + 1 < this.#separators.count && this.#maybeJoin(position)) return
+    if (position + 1 < this.#directory.count && this.#maybeJoin(position)) return
     if (position > 0) this.#maybeJoin(position - 1)
   }
 
   #maybeJoin(left: number): boolean {
-    const target = this.#separators.leafAt(left)
-    const source = this.#separators.leafAt(left + 1)
+    const target = this.#directory.leafAt(left)
+    const source = this.#directory.leafAt(left + 1)
     const kept = this.#counts[target]!
     const moved = this.#counts[source]!
     if (kept > 0 && moved > 0 && kept + moved > MERGED_ENTRIES_MAX) return false
     this.#moveEntries(source, 0, target, kept)
-    this.#separators.remove(left + 1)
+    this.#directory.remove(left + 1)
     this.#pool.release(source)
-    this.#rehintTightly(target)
+    this.#rehint(left)
     return true
   }
 
@@ -326,7 +305,7 @@ export class KeyIndex {
     this.#counts[leaf] = 0
     this.#liveCounts[leaf] = 0
     this.#prefixLengths[leaf] = 0
-    this.#separators.insert(position, leaf, separator)
+    this.#directory.insert(position, leaf, separator)
     return leaf
   }
 }
@@ -337,6 +316,11 @@ function hintOf(bytes: Uint8Array, start: number, length: number, offset: number
   for (let i = offset; i < offset + 4; i++)
     hint = (hint << 8) | (i < length ? bytes[start + i]! : 0)
   return hint >>> 0
+}
+
+/** Sizes of a leaf at which it is worth finding out again what its keys share. */
+function isMilestone(count: number): boolean {
+  return count === 8 || count === 32
 }
 
 /** Length of the common start of two keys, counted up to `limit`. */

@@ -167,8 +167,7 @@ export class RecordLog {
   }
 
   /** Negative, zero or positive as the key of the record sorts before, equal to or after `key`, both from byte `from` on. */
-  compareKey(sequence: number, key: Uint8Array, from: number): number {
-    const location = this.mustLocate(sequence)
+  compareKey(location: Location, key: Uint8Array, from: number): number {
     const slab = this.slabOf(location)
     const word = this.wordOf(location)
     const { bytes } = slab

@@ -31,8 +31,8 @@ export class State {
 
   /** Location of the newest record of `key`, also if it is a deletion, or -1. */
   locate(key: Uint8Array): Location {
-    const place = this.index.seek(key)
-    return this.index.hit ? this.log.mustLocate(this.index.sequenceAt(place)) : -1
+    this.index.seek(key)
+    return this.index.hitLocation
   }
 
   /** Location of the version of `key` that exists at `main`, or -1. */
@@ -58,7 +58,7 @@ export class State {
       return -1
     }
     const sequence = this.index.sequenceAt(place)
-    const location = this.log.mustLocate(sequence)
+    const location = this.index.hitLocation
     const slab = this.log.slabOf(location)
     const word = this.log.wordOf(location)
     const isRewrite = !slab.isTombstone(word)
@@ -107,7 +107,7 @@ export class State {
       return true
     }
     const previous = this.index.sequenceAt(place)
-    const location = this.log.mustLocate(previous)
+    const location = this.index.hitLocation
     const slab = this.log.slabOf(location)
     const word = this.log.wordOf(location)
     const wasLive = !slab.isTombstone(word)

@@ -1,14 +1,15 @@
-// The upper level of the key index: for each leaf, in key order, the shortest byte string that is above every key of the
-// leaf before it and not above any of its own. Packed in one buffer; strings given up are squeezed out when it is full.
+// The upper level of the key index: for each leaf, in key order, a byte string (its label) that is above every key of the
+// leaf before it and not above any of its own; where its keys start alike, it also holds how. The first leaf takes every
+// key below the second label. Packed in one buffer; labels given up are squeezed out when it is full.
 //
-// Example: leaves [a, ab] [abc, abd] [x] have the separators "", "abc", "x".
+// Example: the leaves [/a/1, /a/2] [/b/31, /b/32] [/x] may have the labels "/a/", "/b/3", "/x".
 
 const FIRST_BYTES = 4096
 const FIRST_LEAVES = 64
 
-export class Separators {
+export class LeafDirectory {
   #count = 0
-  /** By position in key order: leaf number, start and length of its separator. */
+  /** By position in key order: leaf number, start and length of its label. */
   #leaves = new Uint32Array(FIRST_LEAVES)
   #starts = new Uint32Array(FIRST_LEAVES)
   #lengths = new Uint32Array(FIRST_LEAVES)
@@ -39,39 +40,72 @@ export class Separators {
     return low
   }
 
-  insert(position: number, leaf: number, separator: Uint8Array): void {
+  insert(position: number, leaf: number, label: Uint8Array): void {
     if (this.#count === this.#leaves.length) this.#growLeaves()
-    if (this.#usedBytes + separator.length > this.#bytes.length) this.#growBytes(separator.length)
+    if (this.#usedBytes + label.length > this.#bytes.length) this.#growBytes(label.length)
     this.#leaves.copyWithin(position + 1, position, this.#count)
     this.#starts.copyWithin(position + 1, position, this.#count)
     this.#lengths.copyWithin(position + 1, position, this.#count)
     this.#leaves[position] = leaf
     this.#starts[position] = this.#usedBytes
-    this.#lengths[position] = separator.length
-    this.#bytes.set(separator, this.#usedBytes)
-    this.#usedBytes += separator.length
+    this.#lengths[position] = label.length
+    this.#bytes.set(label, this.#usedBytes)
+    this.#usedBytes += label.length
     this.#count++
   }
 
-  /** Gives the keys from this separator on to the leaf before it; of the first leaf, to the one after it. */
+  /** Gives the leaf another label, on which its keys and its neighbours' agree as well. */
+  relabel(position: number, label: Uint8Array): void {
+    if (this.#usedBytes + label.length > this.#bytes.length) this.#growBytes(label.length)
+    this.#starts[position] = this.#usedBytes
+    this.#lengths[position] = label.length
+    this.#bytes.set(label, this.#usedBytes)
+    this.#usedBytes += label.length
+  }
+
+  labelLength(position: number): number {
+    return this.#lengths[position]!
+  }
+
+  /** Bytes that the label and `key` share at their start. */
+  sharedBytes(position: number, key: Uint8Array): number {
+    const bytes = this.#bytes
+    const start = this.#starts[position]!
+    const length = Math.min(this.#lengths[position]!, key.length)
+    for (let i = 0; i < length; i++) if (bytes[start + i] !== key[i]) return i
+    return length
+  }
+
+  /** Negative, zero or positive as the first `length` bytes of the label sort before, as or after those of `key`. */
+  comparePrefix(position: number, key: Uint8Array, length: number): number {
+    const bytes = this.#bytes
+    const start = this.#starts[position]!
+    const end = Math.min(length, key.length)
+    for (let i = 0; i < end; i++) {
+      const difference = bytes[start + i]! - key[i]!
+      if (difference !== 0) return difference
+    }
+    return length > key.length ? 1 : 0
+  }
+
+  /** Gives the keys from this label on to the leaf before it; of the first leaf, to the one after it. */
   remove(position: number): void {
     this.#leaves.copyWithin(position, position + 1, this.#count)
     this.#starts.copyWithin(position, position + 1, this.#count)
     this.#lengths.copyWithin(position, position + 1, this.#count)
     this.#count--
-    if (position === 0) this.#lengths[0] = 0
   }
 
   #isAbove(position: number, key: Uint8Array): boolean {
     const bytes = this.#bytes
     const start = this.#starts[position]!
-    const separatorLength = this.#lengths[position]!
-    const length = Math.min(separatorLength, key.length)
+    const labelLength = this.#lengths[position]!
+    const length = Math.min(labelLength, key.length)
     for (let i = 0; i < length; i++) {
       const difference = bytes[start + i]! - key[i]!
       if (difference !== 0) return difference > 0
     }
-    return separatorLength > key.length
+    return labelLength > key.length
   }
 
   #growLeaves(): void {
