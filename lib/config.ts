@@ -276,12 +276,10 @@ function readFileSettings(
   for (const [key, value] of Object.entries(content)) {
     const field = `${file.text}: ${key}`
     const setting = names.find(key)
-    if (
-      setting === undefined ||
-      setting.isSwitch === true ||
-      setting.name === options.fileSetting
-    ) {
-      problems.push({ kind: 'refused', field, reason: unknownKey(key, names) })
+    const isElsewhere = setting?.isSwitch === true || setting?.name === options.fileSetting
+    if (setting === undefined || isElsewhere) {
+      const reason = isElsewhere ? 'cannot be set in the file' : unknownKey(key, names)
+      problems.push({ kind: 'refused', field, reason })
       continue
     }
     const text = textOf(value)

@@ -129,7 +129,7 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
 
 /** Kubernetes adds variables named after services (RAFTBASE_PEER_PORT, …); the others are ours but no settings. */
 function isForeignVariable(field: string): boolean {
-  if (field === 'RAFTBASE_LIFELINE_FD' || field === 'RAFTBASE_GIT_SHA') return true
+  if (/^RAFTBASE_(LIFELINE_FD|GIT_SHA|READY_URL|TEST_RESULTS)$/.test(field)) return true
   return /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_.*)?)$/.test(field)
 }
 
@@ -277,6 +277,9 @@ function checkTiming(config: MemberConfig, reader: SettingsReader): void {
 /** Only that it is no file: whether it can be used shows when it is opened. */
 function checkDataDir(config: MemberConfig, reader: SettingsReader): void {
   if (!reader.areSound('data-dir')) return
-  const stats = statSync(config.dataDir, { throwIfNoEntry: false })
-  if (stats !== undefined && !stats.isDirectory()) reader.refuse('data-dir', 'is not a directory')
+  try {
+    if (!statSync(config.dataDir).isDirectory()) reader.refuse('data-dir', 'is not a directory')
+  } catch {
+    // It does not exist yet, or cannot be looked at: opening it says more.
+  }
 }

@@ -1,0 +1,227 @@
+// The command line as a user meets it: real processes, exit codes, texts. Golden texts are rewritten with UPDATE_GOLDEN=1.
+
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { VERSION } from '../../../member/src/version.ts'
+
+const REPOSITORY = join(import.meta.dirname, '../../..')
+const LAUNCHER = join(REPOSITORY, 'member/raftbase.js')
+
+interface Result {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function raftbase(...argv: string[]): Promise<Result> {
+  return run(process.execPath, [LAUNCHER, ...argv])
+}
+
+function run(file: string, argv: readonly string[]): Promise<Result> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      file,
+      [...argv],
+      { env: { PATH: process.env['PATH'] } },
+      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
+    )
+  })
+}
+
+function expectGolden(name: string, text: string): void {
+  const path = join(import.meta.dirname, 'testdata', name)
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text)
+  expect(text).toBe(readFileSync(path, 'utf8'))
+}
+
+describe('--help', () => {
+  test.each([
+    ['help-member.txt', ['--help']],
+    ['help-member.txt', ['-h', '-name=n1', '--nonsense']],
+    ['help-member.txt', ['help']],
+    ['help-dev.txt', ['dev', '-help']],
+    ['help-dev.txt', ['help', 'dev']],
+    ['help-status.txt', ['status', '--help']],
+  ])('prints %s for %j', async (golden, argv) => {
+    const { code, stdout, stderr } = await raftbase(...argv)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expectGolden(golden, stdout)
+  })
+
+  test('fits a terminal of 100 columns', async () => {
+    const { stdout } = await raftbase('--help')
+    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([])
+  })
+})
+
+test('--version prints four lines, the first for tools (CFG-4)', async () => {
+  const { code, stdout } = await raftbase('--version')
+  const lines = stdout.split('\n')
+  expect({ code, first: lines[0], count: lines.length }).toEqual({
+    code: 0,
+    first: `raftbase Version: ${VERSION}`,
+    count: 5,
+  })
+})
+
+test('the version is the one of the package', () => {
+  const manifest: unknown = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'))
+  expect(manifest).toMatchObject({ version: VERSION, bin: { raftbase: 'member/raftbase.js' } })
+})
+
+describe('a malformed command line ends with 2 and one line', () => {
+  test.each([
+    [['stauts'], 'raftbase: "stauts" is not a command; did you mean status?'],
+    [['start'], 'raftbase: "start" is not a command; see raftbase --help'],
+    [['snapshot', 'save'], 'raftbase: the command snapshot is not supported yet'],
+    [['-nmae', 'n1'], 'raftbase: -nmae: flag provided but not defined; did you mean -name?'],
+    [['-cert-file=x'], 'raftbase: -cert-file: is an etcd flag that raftbase does not support yet'],
+    [['-name'], 'raftbase: -name: flag needs an argument'],
+    [
+      ['dev', '--members', '4'],
+      'raftbase dev: -members: is not a number of members (given "4"); accepted: 1, 3 or 5',
+    ],
+    [
+      ['status', '-o', 'yaml'],
+      'raftbase status: -o: is not one of the accepted words (given "yaml"); accepted: table or json',
+    ],
+  ])('%j', async (argv, line) => {
+    expect(await raftbase(...argv)).toEqual({ code: 2, stdout: '', stderr: `${line}\n` })
+  })
+})
+
+test('refused values are log lines that name the field, and end with 1 (LOG-4)', async () => {
+  const { code, stdout, stderr } = await raftbase('-name=a/b', '-api-addr=nowhere')
+  const lines = stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(lines).toMatchObject([
+    { level: 'fatal', msg: 'configuration refused', field: '-name', given: 'a/b' },
+    { level: 'fatal', msg: 'configuration refused', field: '-api-addr', given: 'nowhere' },
+  ])
+})
+
+const status = (memberId: string, name: string, changed: object = {}) => ({
+  memberId,
+  name,
+  ready: true,
+  role: 'follower',
+  term: 4,
+  revision: 9,
+  committed: 20,
+  applied: 20,
+  ...changed,
+})
+
+/** Answers as the REST API of one member; the paths it does not know are 404. */
+async function serve(routes: Record<string, unknown>): Promise<{ url: string; close: () => void }> {
+  const listener: RequestListener = ({ url }, response) => {
+    const body = routes[url ?? '']
+    response.statusCode = body === undefined ? 404 : 200
+    response.end(JSON.stringify(body ?? {}))
+  }
+  const server = createServer(listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, close: () => server.close() }
+}
+
+const node = (name: string, id: string, apiUrls: string[], role = 'follower') => {
+  return {
+    id,
+    name,
+    status: role,
+    clientUrls: [`http://${name}:1`],
+    peerUrls: [`http://${name}:2`],
+    apiUrls,
+  }
+}
+
+describe('status', () => {
+  test('shows every member, from its own answer where it gives one', async () => {
+    const second = await serve({ '/v1/status': status('b', 'n2', { applied: 15, ready: false }) })
+    const gone = await serve({})
+    gone.close()
+    const routes: Record<string, unknown> = { '/v1/status': status('a', 'n1', { role: 'leader' }) }
+    const first = await serve(routes)
+    routes['/cluster/nodes'] = {
+      nodes: [
+        node('n1', 'a', [first.url], 'leader'),
+        node('n2', 'b', [second.url]),
+        node('n3', 'c', [gone.url], 'unreachable'),
+        node('n4', 'd', [first.url]),
+        node('n5', 'e', []),
+      ],
+    }
+    const table = await raftbase('status', '--endpoint', first.url)
+    const json = await raftbase('status', '--endpoint', first.url, '-o', 'json')
+    first.close()
+    second.close()
+    expect({ code: table.code, stderr: table.stderr }).toEqual({ code: 0, stderr: '' })
+    const shown = table.stdout.replaceAll(first.url, 'FIRST').replaceAll(second.url, 'SECOND')
+    expect(shown.replaceAll(gone.url, 'GONE').replaceAll(/ +$/gm, '')).toBe(
+      `NAME  ID  ROLE      HEALTH       TERM  REVISION  APPLIED  LAG  CLIENT URL   PEER URL     API URL
+n1    a   leader    ok           4     9         20       0    http://n1:1  http://n1:2  FIRST
+n2    b   follower  not ready    4     9         15       5    http://n2:1  http://n2:2  SECOND
+n3    c   unknown   unreachable  -     -         -        -    http://n3:1  http://n3:2  GONE
+n4    d   follower  unreachable  -     -         -        -    http://n4:1  http://n4:2  FIRST
+n5    e   follower  unreachable  -     -         -        -    http://n5:1  http://n5:2  -
+`,
+    )
+    const { members } = JSON.parse(json.stdout) as { members: Record<string, unknown>[] }
+    expect(members.map((member) => member['reason'])).toEqual([
+      null,
+      null,
+      `${gone.url}: connection refused`,
+      `${first.url} belongs to another member`,
+      'has not told its API address',
+    ])
+  })
+
+  test('says why the endpoint does not answer, and ends with 1', async () => {
+    const gone = await serve({})
+    gone.close()
+    expect(await raftbase('status', `-endpoint=${gone.url}`)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `raftbase status: ${gone.url}: connection refused\n`,
+    })
+  })
+
+  test('tells a stranger from a member', async () => {
+    const stranger = await serve({ '/cluster/nodes': { nodes: 'none' } })
+    const { code, stderr } = await raftbase('status', '-endpoint', stranger.url)
+    stranger.close()
+    expect(code).toBe(1)
+    expect(stderr).toContain('does not answer as a member does')
+  })
+})
+
+describe.skipIf(!existsSync('/usr/bin/node'))(
+  "the launcher under the machine's own Node.js",
+  () => {
+    test('hands over to Node.js 24 and passes arguments and exit code on', async () => {
+      const version = await run('/usr/bin/node', [LAUNCHER, '--version'])
+      expect(version).toMatchObject({ code: 0, stderr: '' })
+      expect(version.stdout).toContain(`Node.js Version: ${process.versions.node}\n`)
+      expect((await run('/usr/bin/node', [LAUNCHER, '-nmae'])).code).toBe(2)
+    })
+  },
+)
+
+test('a closed standard output is no crash', async () => {
+  const child = spawn(process.execPath, [LAUNCHER, '--version'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  child.stdout.destroy()
+  const stderr: Buffer[] = []
+  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
+  await new Promise((resolve) => child.once('close', resolve))
+  expect(Buffer.concat(stderr).toString()).toBe('')
+})
