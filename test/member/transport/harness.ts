@@ -21,12 +21,9 @@ import type {
   PeerAddress,
   TransportHandler,
 } from '../../../member/src/transport/transport.ts'
+import { CLUSTER_ID, memberId } from './identities.ts'
 
-export const CLUSTER_ID = '00000000000000c1'
-
-export function memberId(number: number): MemberId {
-  return number.toString(16).padStart(16, '0') as MemberId
-}
+export { CLUSTER_ID, memberId }
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'

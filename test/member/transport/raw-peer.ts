@@ -4,12 +4,8 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import {
-  FRAME_TYPE,
-  type FrameType,
-  frameOf,
-  packFrames,
-} from '../../../member/src/transport/frame.ts'
+import { crc32 } from 'node:zlib'
+import { FRAME_TYPE } from '../../../member/src/transport/frame.ts'
 import {
   helloFields,
   PEER_PATH,
@@ -83,8 +79,13 @@ async function readAnswer(socket: Socket): Promise<string> {
   return received
 }
 
-export function rawFrame(type: FrameType, payload: Uint8Array): Buffer {
-  return Buffer.concat(packFrames([frameOf(type, payload)]))
+/** A frame of any type, made by hand. */
+export function rawFrame(type: number, payload: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from([type]), payload])
+  const prefix = Buffer.alloc(8)
+  prefix.writeUInt32BE(body.length)
+  prefix.writeUInt32BE(crc32(body), 4)
+  return Buffer.concat([prefix, body])
 }
 
 export const PING: Buffer = rawFrame(FRAME_TYPE.ping, Buffer.alloc(4))
