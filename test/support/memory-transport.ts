@@ -238,7 +238,8 @@ export class MemoryTransport implements Transport {
   /** Both run and know each other. */
   #isConnected(peer: MemberId): boolean {
     if (this.#handler === undefined || !this.#peers.has(peer)) return false
-    return this.#network.find(peer)?.#peers.has(this.id) === true
+    const other = this.#network.find(peer)
+    return other !== undefined && other.#peers.has(this.id)
   }
 
   #isCutOff(peer: MemberId): boolean {
@@ -269,7 +270,8 @@ export class MemoryTransport implements Transport {
     // The process that sent them was killed.
     if (this.#outboxes.get(to) !== outbox) return
     const peer = this.#network.find(to)
-    for (const parcel of parcels) peer?.#receive(this.id, parcel)
+    if (peer === undefined) return
+    for (const parcel of parcels) peer.#receive(this.id, parcel)
   }
 
   #receive(from: MemberId, parcel: Parcel): void {
