@@ -90,6 +90,13 @@ export class Reader {
   /** A signed 64-bit varint (two's complement) as a number: from -(2^53 - 1) to 2^53 - 1 (X20). */
   safeInt(): number {
     const position = this.#position
+    if (position < this.#end) {
+      const byte = this.#bytes[position]!
+      if (byte < 0x80) {
+        this.#position = position + 1
+        return byte
+      }
+    }
     this.#varint()
     const value = (this.#high | 0) * TWO_32 + this.#low
     if (!Number.isSafeInteger(value)) malformed('integer is not safe', { position })
@@ -137,7 +144,7 @@ export class Reader {
   /** A fixed64 as 16 lower-case hex digits: how identifiers look inside. */
   hexId(): string {
     this.#fixed64()
-    return this.#high.toString(16).padStart(8, '0') + this.#low.toString(16).padStart(8, '0')
+    return hexText(this.#high, this.#low)
   }
 
   /** The bytes of a length-delimited field: a view. */
@@ -247,6 +254,35 @@ export class Reader {
 
   /** Ten bytes at most; the tenth carries one bit. */
   #varint(): void {
+    const position = this.#position
+    if (this.#end - position < 4) return this.#longVarint()
+    // Four bytes at most, without a loop: nearly every index, revision and length.
+    const bytes = this.#bytes
+    let byte = bytes[position]!
+    let low = byte & 0x7f
+    let length = 1
+    if (byte >= 0x80) {
+      byte = bytes[position + 1]!
+      low |= (byte & 0x7f) << 7
+      length = 2
+      if (byte >= 0x80) {
+        byte = bytes[position + 2]!
+        low |= (byte & 0x7f) << 14
+        length = 3
+        if (byte >= 0x80) {
+          byte = bytes[position + 3]!
+          low |= (byte & 0x7f) << 21
+          length = 4
+          if (byte >= 0x80) return this.#longVarint()
+        }
+      }
+    }
+    this.#position = position + length
+    this.#low = low
+    this.#high = 0
+  }
+
+  #longVarint(): void {
     const bytes = this.#bytes
     const end = this.#end
     let position = this.#position
@@ -282,4 +318,31 @@ function asciiText(bytes: Uint8Array, start: number, end: number): string {
   let text = ''
   for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i]!)
   return text
+}
+
+/** Two 32-bit patterns as 16 lower-case hex digits, in one string of its own. */
+function hexText(high: number, low: number): string {
+  return String.fromCharCode(
+    hexCode(high >>> 28),
+    hexCode(high >>> 24),
+    hexCode(high >>> 20),
+    hexCode(high >>> 16),
+    hexCode(high >>> 12),
+    hexCode(high >>> 8),
+    hexCode(high >>> 4),
+    hexCode(high),
+    hexCode(low >>> 28),
+    hexCode(low >>> 24),
+    hexCode(low >>> 20),
+    hexCode(low >>> 16),
+    hexCode(low >>> 12),
+    hexCode(low >>> 8),
+    hexCode(low >>> 4),
+    hexCode(low),
+  )
+}
+
+function hexCode(bits: number): number {
+  const digit = bits & 15
+  return digit < 10 ? 0x30 + digit : 0x57 + digit
 }

@@ -2,7 +2,7 @@
 // behind it. Values come from our own code, so one that does not fit its type trips an invariant.
 
 import { Buffer } from 'node:buffer'
-import { invariant } from '../../../lib/assert.ts'
+import { InvariantViolation, invariant } from '../../../lib/assert.ts'
 
 const TWO_32 = 0x1_0000_0000
 const TWO_64 = 1n << 64n
@@ -39,14 +39,14 @@ export class Writer {
 
   /** An unsigned varint below 2^32. */
   uint32(value: number): void {
-    invariant(value >>> 0 === value, 'value is not an unsigned 32-bit integer', { value })
+    if (value >>> 0 !== value) unfit(value, 'not not an unsigned 32-bit integer')
     this.#ensure(5)
     this.#varint32(value)
   }
 
   /** A signed 32-bit varint, or an enum's number: a negative one takes ten bytes, as protobuf says. */
   int32(value: number): void {
-    invariant((value | 0) === value, 'value is not a signed 32-bit integer', { value })
+    if ((value | 0) !== value) unfit(value, 'not not a signed 32-bit integer')
     this.#ensure(10)
     if (value >= 0) this.#varint32(value)
     else this.#varint64(value >>> 0, 0xffffffff)
@@ -54,7 +54,7 @@ export class Writer {
 
   /** An unsigned varint up to 2^53 - 1 (X20). */
   safeUint(value: number): void {
-    invariant(Number.isSafeInteger(value) && value >= 0, 'value is not a safe unsigned integer', {
+    invariant(Number.isSafeInteger(value) && value >= 0, 'not not a safe unsigned integer', {
       value,
     })
     this.#ensure(8)
@@ -64,20 +64,20 @@ export class Writer {
 
   /** A signed varint from -(2^53 - 1) to 2^53 - 1 (X20). */
   safeInt(value: number): void {
-    invariant(Number.isSafeInteger(value), 'value is not a safe integer', { value })
+    if (!Number.isSafeInteger(value)) unfit(value, 'not not a safe integer')
     this.#ensure(10)
     if (value >= 0 && value < TWO_32) this.#varint32(value)
     else this.#varint64(value >>> 0, Math.floor(value / TWO_32) >>> 0)
   }
 
   uint64(value: bigint): void {
-    invariant(value >= 0n && value < TWO_64, 'value is not an unsigned 64-bit integer', { value })
+    if (value < 0n || value >= TWO_64) unfit(value, 'not not an unsigned 64-bit integer')
     this.#ensure(10)
     this.#varint64(Number(value & 0xffffffffn), Number(value >> 32n))
   }
 
   int64(value: bigint): void {
-    invariant(value >= -TWO_63 && value < TWO_63, 'value is not a signed 64-bit integer', { value })
+    if (value < -TWO_63 || value >= TWO_63) unfit(value, 'not not a signed 64-bit integer')
     this.#ensure(10)
     const bits = BigInt.asUintN(64, value)
     this.#varint64(Number(bits & 0xffffffffn), Number(bits >> 32n))
@@ -88,12 +88,12 @@ export class Writer {
   }
 
   fixed64(value: bigint): void {
-    invariant(value >= 0n && value < TWO_64, 'value is not an unsigned 64-bit integer', { value })
+    if (value < 0n || value >= TWO_64) unfit(value, 'not not an unsigned 64-bit integer')
     this.#fixed64(Number(value & 0xffffffffn), Number(value >> 32n))
   }
 
   safeFixed64(value: number): void {
-    invariant(Number.isSafeInteger(value) && value >= 0, 'value is not a safe unsigned integer', {
+    invariant(Number.isSafeInteger(value) && value >= 0, 'not not a safe unsigned integer', {
       value,
     })
     this.#fixed64(value >>> 0, Math.floor(value / TWO_32))
@@ -101,10 +101,8 @@ export class Writer {
 
   /** 16 lower-case hex digits as a fixed64. */
   hexId(id: string): void {
-    const high = Number.parseInt(id.slice(0, 8), 16)
-    const low = Number.parseInt(id.slice(8), 16)
-    invariant(id.length === 16 && high >= 0 && low >= 0, 'identifier is not 16 hex digits', { id })
-    this.#fixed64(low, high)
+    invariant(id.length === 16, 'identifier does not have 16 digits', { id })
+    this.#fixed64(hexWord(id, 8), hexWord(id, 0))
   }
 
   /** A length-delimited byte string. */
@@ -233,6 +231,24 @@ export class Writer {
     larger.set(this.#buffer.subarray(0, this.#position))
     this.#buffer = larger
   }
+}
+
+/** Eight lower-case hex digits of `id` as a 32-bit pattern. */
+function hexWord(id: string, start: number): number {
+  let word = 0
+  for (let i = start; i < start + 8; i++) {
+    const code = id.charCodeAt(i)
+    const isDigit = code >= 0x30 && code <= 0x39
+    const isLetter = code >= 0x61 && code <= 0x66
+    if (!isDigit && !isLetter) throw new InvariantViolation('identifier is not hexadecimal', { id })
+    word = (word << 4) | (isDigit ? code - 0x30 : code - 0x57)
+  }
+  return word
+}
+
+/** An invariant that costs nothing where it holds: no details are built. */
+function unfit(value: number | bigint, what: string): never {
+  throw new InvariantViolation(`value is ${what}`, { value })
 }
 
 /** Bytes a non-negative safe integer takes as a varint. */

@@ -1,0 +1,171 @@
+// The requests that change the replicated state, and their bytes in the log (member/proto/request.proto). Each carries who
+// waits for it, the quota its proposer runs with and the feature level it needs, so that what becomes of it is a function
+// of the log alone.
+
+import type { DeleteRequest, PutRequest, TxnRequest } from '../mvcc/store.ts'
+import type { MemberId } from '../wire/raft-codec.ts'
+import * as wire from '../wire/request.gen.ts'
+import { Writer } from '../wire/writer.ts'
+import { fromDelete, fromPut, fromTxn, toDelete, toPut, toSafe, toTxn } from './kv-convert.ts'
+
+/**
+ * The highest feature level of this version. A request that an older version would not understand, or would understand
+ * differently, needs a higher level than that version's; it is applied only once every member's record has reached it.
+ */
+export const FEATURE_LEVEL = 0
+
+/** The quota of a request that names none: 2 GiB. */
+export const DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
+
+/** What the cluster knows about a member beside its part in quorums. */
+export interface MemberRecord {
+  readonly id: MemberId
+  readonly name: string
+  readonly peerUrls: readonly string[]
+  readonly clientUrls: readonly string[]
+  readonly apiUrls: readonly string[]
+  /** Of the program; empty until the member has told. */
+  readonly version: string
+  /** The highest feature level it understands. */
+  readonly level: number
+}
+
+export interface CompactionRequest {
+  readonly revision: number
+}
+
+export type RequestBody =
+  | ({ readonly type: 'put' } & PutRequest)
+  | ({ readonly type: 'deleteRange' } & DeleteRequest)
+  | ({ readonly type: 'txn' } & TxnRequest)
+  | ({ readonly type: 'compaction' } & CompactionRequest)
+  | ({ readonly type: 'memberAttributes' } & MemberRecord)
+
+export interface ReplicatedRequest {
+  /** The process that waits for the result: 16 hex digits. */
+  readonly origin: string
+  readonly sequence: number
+  /** Absent: 2 GiB. Infinity: no quota. */
+  readonly quotaBytes?: number
+  readonly request: RequestBody
+}
+
+/** What an entry's data says. */
+export interface DecodedRequest {
+  readonly origin: string
+  readonly sequence: number
+  readonly quotaBytes: number
+  readonly level: number
+  /** Undefined: none that this version knows. */
+  readonly request: RequestBody | undefined
+}
+
+/** The context of a membership change: who waits for it, and the records of the members it adds. */
+export interface ConfChangeContext {
+  readonly origin: string
+  readonly sequence: number
+  readonly members: readonly MemberRecord[]
+}
+
+/** Room for everything of a put beside key and value. */
+const PUT_OVERHEAD_BYTES = 64
+
+export function encodeRequest(request: ReplicatedRequest): Uint8Array {
+  const { origin, sequence, quotaBytes = DEFAULT_QUOTA_BYTES, request: body } = request
+  const capacity =
+    body.type === 'put' ? PUT_OVERHEAD_BYTES + body.key.length + body.value.length : undefined
+  const w = new Writer(capacity)
+  wire.writeRequest(w, {
+    origin,
+    sequence,
+    quotaBytes:
+      quotaBytes === DEFAULT_QUOTA_BYTES ? 0 : Math.min(quotaBytes, Number.MAX_SAFE_INTEGER),
+    level: 0,
+    op: toWire(body),
+  })
+  return w.finish()
+}
+
+/** Throws WIRE_MALFORMED. Keys and values are views into `bytes`. */
+export function decodeRequest(bytes: Uint8Array): DecodedRequest {
+  const { origin, sequence, quotaBytes, level, op } = wire.decodeRequest(bytes)
+  return {
+    origin,
+    sequence,
+    quotaBytes: quotaBytes === 0 ? DEFAULT_QUOTA_BYTES : quotaBytes,
+    level,
+    request: op === undefined ? undefined : fromWire(op),
+  }
+}
+
+export function encodeConfChangeContext(context: ConfChangeContext): Uint8Array {
+  return wire.encodeConfChangeContext(context)
+}
+
+/** Throws WIRE_MALFORMED. */
+export function decodeConfChangeContext(bytes: Uint8Array): ConfChangeContext {
+  const { origin, sequence, members } = wire.decodeConfChangeContext(bytes)
+  return { origin, sequence, members: members.map(toMemberRecord) }
+}
+
+/** What a put costs against the quota, in bytes; the record beside key and value counts as 256 (QTA-2). */
+export function putCost(put: PutRequest): number {
+  return 256 + put.key.length + put.value.length
+}
+
+/** What a request costs against the quota, in bytes: of a transaction the dearer branch. What frees space costs 0. */
+export function requestCost(request: RequestBody): number {
+  if (request.type === 'put') return putCost(request)
+  return request.type === 'txn' ? txnCost(request) : 0
+}
+
+function txnCost(txn: TxnRequest): number {
+  return Math.max(branchCost(txn.success), branchCost(txn.failure))
+}
+
+function branchCost(ops: TxnRequest['success']): number {
+  let cost = 0
+  for (const op of ops) {
+    if (op.type === 'put') cost += putCost(op.put)
+    else if (op.type === 'txn') cost += txnCost(op.txn)
+  }
+  return cost
+}
+
+/** Any 64 bits are an identifier. */
+export function toMemberRecord(record: wire.MemberRecord): MemberRecord {
+  return { ...record, id: record.id as MemberId }
+}
+
+function toWire(body: RequestBody): wire.Request['op'] {
+  switch (body.type) {
+    case 'put':
+      return { type: 'put', value: fromPut(body) }
+    case 'deleteRange':
+      return { type: 'deleteRange', value: fromDelete(body) }
+    case 'txn':
+      return { type: 'txn', value: fromTxn(body) }
+    case 'compaction':
+      return {
+        type: 'compaction',
+        value: { revision: BigInt(body.revision), physical: false },
+      }
+    default:
+      return { type: 'memberAttributes', value: body }
+  }
+}
+
+function fromWire(op: NonNullable<wire.Request['op']>): RequestBody {
+  switch (op.type) {
+    case 'put':
+      return { type: 'put', ...toPut(op.value) }
+    case 'deleteRange':
+      return { type: 'deleteRange', ...toDelete(op.value) }
+    case 'txn':
+      return { type: 'txn', ...toTxn(op.value) }
+    case 'compaction':
+      return { type: 'compaction', revision: toSafe(op.value.revision) }
+    default:
+      return { type: 'memberAttributes', ...toMemberRecord(op.value) }
+  }
+}
