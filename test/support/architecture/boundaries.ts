@@ -31,6 +31,8 @@ const types = (path: string, names?: readonly string[]): AllowedImport =>
 const LIB: AllowedImport = { path: 'lib/' }
 const ASSERT: AllowedImport = { path: 'lib/assert.ts' }
 const BYTES: AllowedImport = { path: 'lib/bytes.ts' }
+/** Snapshots come from disks and networks: damage in one is a failure with a code, not a violation. */
+const ERRORS: AllowedImport = { path: 'lib/errors.ts' }
 const LIMITS: AllowedImport = { path: 'member/src/limits.ts' }
 const WIRE: AllowedImport = { path: 'member/src/wire/' }
 const RAFT_TYPES: readonly AllowedImport[] = [
@@ -39,7 +41,7 @@ const RAFT_TYPES: readonly AllowedImport[] = [
 ]
 
 const PURE_STATE: Pick<ModuleBoundary, 'imports' | 'externals'> = {
-  imports: [ASSERT, BYTES],
+  imports: [ASSERT, BYTES, ERRORS],
   externals: ['node:buffer'],
 }
 
@@ -51,7 +53,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
     imports: [ASSERT, types('lib/prng.ts', ['Prng'])],
     externals: [],
   },
-  { root: 'member/src/mvcc/', facade: ['store.ts'], ...PURE_STATE },
+  { root: 'member/src/mvcc/', facade: ['store.ts', 'restore.ts'], ...PURE_STATE },
   { root: 'member/src/lease/', facade: ['lessor.ts'], ...PURE_STATE },
   { root: 'member/src/auth/', ...PURE_STATE },
   {
@@ -60,6 +62,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
     imports: [
       ASSERT,
       BYTES,
+      ERRORS,
       WIRE,
       { path: 'member/src/mvcc/' },
       { path: 'member/src/lease/' },
@@ -72,7 +75,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
     imports: [
       ASSERT,
       BYTES,
-      { path: 'lib/errors.ts' },
+      ERRORS,
       LIMITS,
       ...RAFT_TYPES,
       types('member/src/transport/transport.ts'),
@@ -82,7 +85,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/wal/',
-    facade: ['wal.ts', 'snapshot-file.ts', 'file-system.ts'],
+    facade: ['wal.ts', 'snapshot-file.ts', 'metadata.ts', 'file-system.ts'],
     imports: [LIB, LIMITS, WIRE, types('member/src/raft/types.ts')],
   },
   {

@@ -254,6 +254,15 @@ export const FIXTURES: readonly Fixture[] = [
     violation: ["lib/a.ts:1: 'const cache = new Map<string, number>()' is state"],
   },
   {
+    rule: 'no module keeps state',
+    shows: 'a constant for nothing and a table with its content',
+    files: {
+      'lib/a.ts':
+        "const NONE: readonly string[] = []\nconst NAMES = new Map([['a', 1]])\nconst ALL = ['a']",
+    },
+    violation: [],
+  },
+  {
     rule: 'a file opens with a comment',
     shows: 'a file that opens with code',
     files: { 'lib/a.ts': 'export const a = 1' },

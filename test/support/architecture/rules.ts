@@ -270,7 +270,7 @@ function checkBarrels(sources: readonly SourceFile[]): string[] {
 function checkModuleState(sources: readonly SourceFile[]): string[] {
   return matches(
     sources.filter((file) => isProduct(file.path)),
-    /^(?:export\s+)?(?:(?:let|var)\s+\w+|const\s+\w+[^=\n]*=\s*new\s+(?:Map|Set|WeakMap|WeakSet)\b[^(\n]*\(\s*\)|const\s+\w+[^=\n]*=\s*\[\]\s*$)/gm,
+    /^(?:export\s+)?(?:(?:let|var)\s+\w+|const\s+\w+[^=\n]*=\s*new\s+(?:Map|Set|WeakMap|WeakSet)\b[^(\n]*\(\s*\)|const\s+\w+\b(?!\s*:\s*(?:readonly\b|Readonly))[^=\n]*=\s*\[\]\s*$)/gm,
     (found) =>
       `'${found.trim()}' is state of the module; let a constructor or an options object bring it`,
   )
