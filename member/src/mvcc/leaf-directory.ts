@@ -30,12 +30,28 @@ export class LeafDirectory {
 
   /** Position of the only leaf that may hold `key`. There must be one. */
   find(key: Uint8Array): number {
+    const bytes = this.#bytes
     let low = 0
     let high = this.#count - 1
+    // All labels between two share what both share with the key: no need to look at that again.
+    let lowShared = 0
+    let highShared = 0
     while (low < high) {
       const middle = (low + high + 1) >>> 1
-      if (this.#isAbove(middle, key)) high = middle - 1
-      else low = middle
+      const start = this.#starts[middle]!
+      const labelLength = this.#lengths[middle]!
+      const length = labelLength < key.length ? labelLength : key.length
+      let shared = lowShared < highShared ? lowShared : highShared
+      while (shared < length && bytes[start + shared] === key[shared]) shared++
+      const isAbove =
+        shared < length ? bytes[start + shared]! > key[shared]! : labelLength > key.length
+      if (isAbove) {
+        high = middle - 1
+        highShared = shared
+      } else {
+        low = middle
+        lowShared = shared
+      }
     }
     return low
   }
@@ -88,24 +104,12 @@ export class LeafDirectory {
     return length > key.length ? 1 : 0
   }
 
-  /** Gives the keys from this label on to the leaf before it; of the first leaf, to the one after it. */
+  /** Gives the keys from this label on to the leaf before it. Not for the first leaf. */
   remove(position: number): void {
     this.#leaves.copyWithin(position, position + 1, this.#count)
     this.#starts.copyWithin(position, position + 1, this.#count)
     this.#lengths.copyWithin(position, position + 1, this.#count)
     this.#count--
-  }
-
-  #isAbove(position: number, key: Uint8Array): boolean {
-    const bytes = this.#bytes
-    const start = this.#starts[position]!
-    const labelLength = this.#lengths[position]!
-    const length = Math.min(labelLength, key.length)
-    for (let i = 0; i < length; i++) {
-      const difference = bytes[start + i]! - key[i]!
-      if (difference !== 0) return difference > 0
-    }
-    return labelLength > key.length
   }
 
   #growLeaves(): void {

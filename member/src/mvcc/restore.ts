@@ -23,7 +23,8 @@ export class StoreRestorer {
   readonly #hash = new WordHash()
   /** Bytes not yet understood: from `#start` to `#end`. */
   #buffer = new Uint8Array(0)
-  #view = new DataView(this.#buffer.buffer)
+  /** Invariant: `#start` is a multiple of 4. */
+  #words = new Uint32Array(this.#buffer.buffer)
   #start = 0
   #end = 0
   #offset = 0
@@ -149,7 +150,7 @@ export class StoreRestorer {
   }
 
   #word(index: number): number {
-    return this.#view.getUint32(this.#start + index * 4, true)
+    return this.#words[this.#start / 4 + index]!
   }
 
   #long(index: number): number {
@@ -160,7 +161,8 @@ export class StoreRestorer {
 
   /** Moves past words that have been understood, and hashes them. */
   #consume(words: number): void {
-    for (let i = 0; i < words; i++) this.#hash.add(this.#word(i))
+    const first = this.#start / 4
+    this.#hash.addAll(this.#words, first, first + words)
     this.#start += words * 4
     this.#offset += words * 4
   }
@@ -170,8 +172,8 @@ export class StoreRestorer {
     const needed = rest + bytes.length
     const source = this.#buffer.subarray(this.#start, this.#end)
     if (needed > this.#buffer.length) {
-      this.#buffer = new Uint8Array(needed * 2)
-      this.#view = new DataView(this.#buffer.buffer)
+      this.#buffer = new Uint8Array((needed >>> 1) * 4 + 4)
+      this.#words = new Uint32Array(this.#buffer.buffer)
     }
     this.#buffer.set(source)
     this.#buffer.set(bytes, rest)
