@@ -42,7 +42,7 @@ export class Peer {
   #urlIndex = 0
   /** Rounds over all URLs that failed since the last link that held. */
   #failedRounds = 0
-  /** Clock.monotonicMs of the last dial that was not delayed; undefined before the first. */
+  /** Clock.monotonicMs of the last redial that was not delayed; undefined before the first. */
   #promptDialMs: number | undefined
   #lastHeardMs: number | undefined
   #incarnation: number | undefined
@@ -83,7 +83,7 @@ export class Peer {
 
   /** Starts dialling. */
   start(): void {
-    this.#dialPromptly()
+    this.#startDial()
   }
 
   /** New URLs are used by the next dial, which comes at once if none is open. */
