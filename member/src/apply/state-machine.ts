@@ -135,12 +135,15 @@ export class StateMachine {
       decoded = decodeRequest(data)
     } catch (error) {
       // The bytes are the same on all members: all skip them. Nobody can be told, as nobody is known to have asked.
-      if (isMalformed(error)) return undefined
-      throw error
+      if (!isMalformed(error)) throw error
+      this.#checkKnown(this.#level)
+      return undefined
     }
     const { origin, sequence, level, request } = decoded
-    const isSupported = level <= this.#level && request !== undefined
-    if (!isSupported) return { origin, sequence, outcome: this.#refuseUnsupported(level) }
+    this.#checkKnown(level)
+    if (level > this.#level || request === undefined) {
+      return { origin, sequence, outcome: this.#refused('unsupported') }
+    }
     const refusal = this.#refuse(request, decoded.quotaBytes)
     const outcome = refusal === undefined ? this.#execute(request) : this.#refused(refusal)
     return { origin, sequence, outcome }
@@ -247,17 +250,12 @@ export class StateMachine {
     return { type: 'memberAttributes' }
   }
 
-  #refuseUnsupported(level: number): ApplyOutcome {
-    if (level > FEATURE_LEVEL && level <= this.#level) {
-      throw new RaftbaseError(
-        'PROTOCOL_MISMATCH',
-        'the log needs a newer version of this program',
-        {
-          details: { index: this.#appliedIndex, level, known: FEATURE_LEVEL },
-        },
-      )
-    }
-    return this.#refused('unsupported')
+  /** Stops this member if the others apply requests of `level` and this version does not know it. */
+  #checkKnown(level: number): void {
+    if (level <= FEATURE_LEVEL || level > this.#level) return
+    throw new RaftbaseError('PROTOCOL_MISMATCH', 'the log needs a newer version of this program', {
+      details: { index: this.#appliedIndex, level, known: FEATURE_LEVEL },
+    })
   }
 
   #refused(reason: ApplyRefusal): ApplyOutcome {
