@@ -20,6 +20,20 @@ function history(): Store {
   return store
 }
 
+function hashAfter(change: (store: Store) => void): number {
+  const store = history()
+  change(store)
+  return accepted(store.hash(0)).hash
+}
+
+/** The hashes at revisions 3, 5, ... 25, or why there is none. */
+function readHashes(store: Store): unknown[] {
+  return Array.from({ length: 12 }, (_, i) => {
+    const result = store.hash(3 + 2 * i)
+    return result.ok ? [3 + 2 * i, result.hash, result.compactRevision] : result.reason
+  })
+}
+
 function changesFrom(store: Store, revision: number): [string, number][] {
   const { records } = accepted(store.changes(revision, Infinity))
   return rows(records).map((kv) => [text(kv.key), kv.modRevision])
@@ -152,24 +166,19 @@ describe('hash', () => {
   })
 
   test('every field of a record counts (HSH-2)', () => {
-    const build = (change: (store: Store) => void): number => {
-      const store = history()
-      change(store)
-      return accepted(store.hash(0)).hash
-    }
     const key = bytes('k')
     const hashes = [
-      build(() => {}),
-      build((store) => put(store, 'k', '1')),
-      build((store) => put(store, 'k', '2')),
-      build((store) => put(store, 'k1', '')),
-      build((store) => put(store, 'k', '\0')),
-      build((store) => put(store, 'k\0', '')),
-      build((store) => store.put({ key, value: bytes('1'), lease: '0000000000000001' })),
-      build((store) => store.put({ key, value: bytes('1'), lease: '0000000100000000' })),
-      build((store) => store.delete({ key: bytes('a') })),
-      build((store) => (put(store, 'k', '1'), put(store, 'k', '1'))),
-      build((store) => (put(store, 'x', '1'), put(store, 'k', '1'))),
+      hashAfter(() => {}),
+      hashAfter((store) => put(store, 'k', '1')),
+      hashAfter((store) => put(store, 'k', '2')),
+      hashAfter((store) => put(store, 'k1', '')),
+      hashAfter((store) => put(store, 'k', '\0')),
+      hashAfter((store) => put(store, 'k\0', '')),
+      hashAfter((store) => store.put({ key, value: bytes('1'), lease: '0000000000000001' })),
+      hashAfter((store) => store.put({ key, value: bytes('1'), lease: '0000000100000000' })),
+      hashAfter((store) => store.delete({ key: bytes('a') })),
+      hashAfter((store) => (put(store, 'k', '1'), put(store, 'k', '1'))),
+      hashAfter((store) => (put(store, 'x', '1'), put(store, 'k', '1'))),
     ]
     expect(new Set(hashes).size).toBe(hashes.length)
   })
@@ -205,16 +214,11 @@ describe('hash', () => {
       for (const store of [lazy, eager]) accepted(store.compact(revision))
       finishSteps(eager)
     }
-    const read = (store: Store): unknown[] =>
-      Array.from({ length: 12 }, (_, i) => {
-        const result = store.hash(3 + 2 * i)
-        return result.ok ? [3 + 2 * i, result.hash, result.compactRevision] : result.reason
-      })
     const expected = ['compacted', 'compacted', ...hashes.slice(2)]
-    expect(read(copyOf(lazy))).toEqual(expected)
-    expect(read(eager)).toEqual(expected)
-    expect(read(copyOf(eager))).toEqual(expected)
+    expect(readHashes(copyOf(lazy))).toEqual(expected)
+    expect(readHashes(eager)).toEqual(expected)
+    expect(readHashes(copyOf(eager))).toEqual(expected)
     finishSteps(lazy)
-    expect(read(lazy)).toEqual(expected)
+    expect(readHashes(lazy)).toEqual(expected)
   })
 })

@@ -23,6 +23,18 @@ const range1 = (key: string, revision = 0): TxnOp => ({
 })
 const nested = (txn: Partial<TxnRequest>): TxnOp => ({ type: 'txn', txn: txnOf(txn) })
 
+function ops(count: number): TxnOp[] {
+  return Array.from({ length: count }, (_, i) => put1(`k${i}`))
+}
+
+function on(key: string, end: string): { key: Uint8Array; rangeEnd: Uint8Array } {
+  return { key: bytes(key), rangeEnd: bytes(end) }
+}
+
+function leaseExists(): boolean {
+  return false
+}
+
 function txnOf(parts: Partial<TxnRequest>): TxnRequest {
   return { compares: [], success: [], failure: [], ...parts }
 }
@@ -39,7 +51,6 @@ const never: Compare = { key: bytes('a'), target: 'version', result: 'equal', nu
 
 describe('shape of a transaction', () => {
   test('the largest of guards and branches is limited, a nested one by what is left (TXN-3)', () => {
-    const ops = (count: number): TxnOp[] => Array.from({ length: count }, (_, i) => put1(`k${i}`))
     expect(verdict(ops(3), 3)).toBe('accepted')
     expect(verdict(ops(4), 3)).toBe('tooManyOps')
     const compares = Array.from({ length: 4 }, () => never)
@@ -219,7 +230,6 @@ describe('execution of a transaction', () => {
     put(store, 'a')
     accepted(store.compact(3))
     const before = store.hash(0)
-    const leaseExists = (): boolean => false
     for (const bad of [op, nested({ success: [op] })]) {
       const request = txnOf({ success: [put1('c'), bad] })
       expect(reasonOf(store.txn(request, { leaseExists }))).toBe(reason)
@@ -303,7 +313,6 @@ describe('guards', () => {
   test('a guard on an interval must hold for every key in it, an empty one is a missing key (CMP-4)', () => {
     const store = new Store()
     for (const key of ['a', 'b', 'b']) put(store, key)
-    const on = (key: string, end: string) => ({ key: bytes(key), rangeEnd: bytes(end) })
     const version = { target: 'version', result: 'equal' } as const
     expect(succeeds(store, { ...on('a', 'b'), ...version, number: 1 })).toBe(true)
     expect(succeeds(store, { ...on('a', 'c'), ...version, number: 1 })).toBe(false)
