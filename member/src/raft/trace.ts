@@ -3,10 +3,28 @@
 import type { ConfState, Index, MemberId, Role, SnapshotMeta, Term } from './types.ts'
 
 export type TraceEvent =
-  | { readonly type: 'roleChanged'; readonly from: Role; readonly to: Role; readonly term: Term; readonly reason: string }
+  | {
+      readonly type: 'roleChanged'
+      readonly from: Role
+      readonly to: Role
+      readonly term: Term
+      readonly reason: string
+    }
   | { readonly type: 'leaderChanged'; readonly leader: MemberId | undefined; readonly term: Term }
-  | { readonly type: 'voteCast'; readonly candidate: MemberId; readonly term: Term; readonly granted: boolean; readonly reason: string }
-  | { readonly type: 'preVoteCast'; readonly candidate: MemberId; readonly term: Term; readonly granted: boolean; readonly reason: string }
+  | {
+      readonly type: 'voteCast'
+      readonly candidate: MemberId
+      readonly term: Term
+      readonly granted: boolean
+      readonly reason: string
+    }
+  | {
+      readonly type: 'preVoteCast'
+      readonly candidate: MemberId
+      readonly term: Term
+      readonly granted: boolean
+      readonly reason: string
+    }
   | { readonly type: 'conflictTruncated'; readonly from: Index; readonly to: Index }
   | { readonly type: 'confChanged'; readonly confState: ConfState; readonly index: Index }
   | { readonly type: 'snapshotNeeded'; readonly peer: MemberId; readonly snapshot: SnapshotMeta }

@@ -1,0 +1,194 @@
+// Elections: pre-vote, vote, the early campaign after a leader is lost, and hand-over of leadership. A pre-vote asks
+// whether an election could be won and changes nothing; members that hear a live leader refuse it, so that whoever was
+// cut off disturbs nobody when it returns (§9.6).
+
+import type { MsgTimeoutNow, MsgVote, MsgVoteResp } from './message.ts'
+import { jointVotes } from './quorum.ts'
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomeLeader,
+  becomePreCandidate,
+  retrySoon,
+} from './roles.ts'
+import type { RaftState } from './state.ts'
+import type { MemberId } from './types.ts'
+
+/** Whether this member has reason to believe that the cluster has a leader. */
+export function hearsLeader(state: RaftState): boolean {
+  if (state.role === 'leader') return true
+  if (state.leader === undefined || state.leaderLost) return false
+  return state.electionElapsed < state.config.electionTicks
+}
+
+/** Starts a pre-vote, or gives the leader up when this member may not campaign. */
+export function campaign(state: RaftState, reason: string): void {
+  if (!mayCampaign(state)) {
+    becomeFollower(state, { term: state.term, leader: undefined, reason })
+    return
+  }
+  becomePreCandidate(state, reason)
+  state.votes.set(state.id, true)
+  askForVotes(state, 'MsgPreVote', false)
+  tally(state)
+}
+
+/** The leader asked for it: no pre-vote, and members that hear the leader answer too (§3.10). */
+export function handleTimeoutNow(state: RaftState, message: MsgTimeoutNow): void {
+  if (message.from !== state.leader || !mayCampaign(state)) return
+  elect(state, 'transfer', true)
+}
+
+/** A vote for another, or a refusal, by the rules common to all roles. */
+export function handleVote(state: RaftState, message: MsgVote): void {
+  const refusal = voteRefusal(state, message)
+  const granted = refusal === undefined
+  const isPreVote = message.type === 'MsgPreVote'
+  const reason = refusal ?? 'upToDate'
+  if (isPreVote && granted) makeWay(state, message)
+  if (!isPreVote && granted) {
+    state.vote = message.from
+    state.electionElapsed = 0
+    state.earlyTicks = undefined
+  }
+  castVote(state, message, { granted, reason })
+}
+
+/** Answers without looking further: this member hears a leader, or is ahead of the sender's term. */
+export function refuseVote(state: RaftState, message: MsgVote, reason: string): void {
+  castVote(state, message, { granted: false, reason })
+}
+
+export function handleVoteResp(state: RaftState, message: MsgVoteResp): void {
+  const expected = state.role === 'preCandidate' ? 'MsgPreVoteResp' : 'MsgVoteResp'
+  if (message.type !== expected) return
+  // A granted pre-vote carries the term that was asked for.
+  const term = state.role === 'preCandidate' && !message.reject ? state.term + 1 : state.term
+  if (message.term !== term || state.votes.has(message.from)) return
+  state.votes.set(message.from, !message.reject)
+  tally(state)
+}
+
+/** A candidate's own vote counts once it is on its disk. */
+export function countOwnVote(state: RaftState): void {
+  if (state.role !== 'candidate' || state.votes.has(state.id)) return
+  if (state.durableTerm !== state.term || state.durableVote !== state.id) return
+  state.votes.set(state.id, true)
+  tally(state)
+}
+
+/**
+ * The leader this member follows is gone: it starts a pre-vote within half a heartbeat, each member at another moment.
+ * Whoever still hears the leader refuses it.
+ */
+export function loseLeader(state: RaftState): void {
+  state.leaderLost = true
+  if (state.earlyTicks !== undefined || !mayCampaign(state)) return
+  const delay = state.prng.next((state.config.heartbeatTicks >> 1) + 1)
+  if (delay === 0) campaign(state, 'leaderLost')
+  else state.earlyTicks = delay
+}
+
+/** Counts down to the campaign of a member that hears no leader. */
+export function tickElection(state: RaftState): void {
+  state.electionElapsed++
+  if (state.earlyTicks !== undefined) {
+    state.earlyTicks--
+    if (state.earlyTicks === 0) {
+      campaign(state, 'leaderLost')
+      return
+    }
+  }
+  if (state.electionElapsed < state.electionTimeout) return
+  campaign(state, state.role === 'follower' ? 'leaderSilent' : 'retry')
+}
+
+/** A change of membership that is committed but not applied yet could make this member count the wrong votes. */
+function mayCampaign(state: RaftState): boolean {
+  const { log } = state
+  return state.isPromotable && log.nextConfChange(log.applied, log.committed) === undefined
+}
+
+function elect(state: RaftState, reason: string, transfer: boolean): void {
+  becomeCandidate(state, reason)
+  askForVotes(state, 'MsgVote', transfer)
+}
+
+function askForVotes(state: RaftState, type: MsgVote['type'], transfer: boolean): void {
+  const { id, log, confState } = state
+  const { lastIndex, lastTerm } = log
+  const term = type === 'MsgPreVote' ? state.term + 1 : state.term
+  const voters = new Set([...confState.voters, ...confState.votersOutgoing])
+  for (const to of voters) {
+    if (to !== id) state.send({ type, from: id, to, term, lastIndex, lastTerm, transfer })
+  }
+}
+
+function tally(state: RaftState): void {
+  const result = jointVotes(state.confState, state.votes)
+  if (result === 'pending') return
+  const { term } = state
+  if (state.role === 'preCandidate') {
+    if (result === 'won') elect(state, 'preVoteWon', false)
+    // Others hear a leader, or know more: wait as long as any follower.
+    else becomeFollower(state, { term, leader: undefined, reason: 'preVoteLost' })
+  } else if (result === 'won') {
+    becomeLeader(state)
+  } else {
+    becomeFollower(state, { term, leader: undefined, reason: 'voteLost' })
+    retrySoon(state)
+  }
+}
+
+/** Why the vote is refused; undefined: it is granted (§5.2, §5.4.1). */
+function voteRefusal(state: RaftState, message: MsgVote): string | undefined {
+  const isPreVote = message.type === 'MsgPreVote'
+  const isFree = state.vote === undefined && state.leader === undefined
+  const asksAhead = isPreVote && message.term > state.term
+  if (state.vote !== message.from && !isFree && !asksAhead) return 'alreadyVoted'
+  if (!state.log.isUpToDate({ index: message.lastIndex, term: message.lastTerm }))
+    return 'logBehind'
+  // Of two that ask at the same time for the same term one makes way, lest they split the vote.
+  const isFresh = state.electionElapsed < state.config.heartbeatTicks
+  if (asksSame(state, message) && isFresh && !goesFirst(state, message)) return 'asksItself'
+  return undefined
+}
+
+function asksSame(state: RaftState, message: MsgVote): boolean {
+  return (
+    state.role === 'preCandidate' &&
+    message.type === 'MsgPreVote' &&
+    message.term === state.term + 1
+  )
+}
+
+/** Whether the sender's log is longer, or, both being equal, its id is larger. */
+function goesFirst(state: RaftState, message: MsgVote): boolean {
+  const { lastIndex, lastTerm } = state.log
+  if (message.lastTerm !== lastTerm) return message.lastTerm > lastTerm
+  if (message.lastIndex !== lastIndex) return message.lastIndex > lastIndex
+  return message.from > state.id
+}
+
+/** Leaves the field to a sender that asked for a pre-vote at the same time. */
+function makeWay(state: RaftState, message: MsgVote): void {
+  if (state.earlyTicks !== undefined) state.earlyTicks = state.config.heartbeatTicks
+  if (!asksSame(state, message) || !goesFirst(state, message)) return
+  becomeFollower(state, { term: state.term, leader: undefined, reason: 'madeWay' })
+  retrySoon(state)
+}
+
+function castVote(
+  state: RaftState,
+  message: MsgVote,
+  { granted, reason }: { readonly granted: boolean; readonly reason: string },
+): void {
+  const isPreVote = message.type === 'MsgPreVote'
+  const candidate: MemberId = message.from
+  const type = isPreVote ? 'preVoteCast' : 'voteCast'
+  state.trace({ type, candidate, term: message.term, granted, reason })
+  // A granted pre-vote names the term it is about; a refusal the term this member is in.
+  const term = isPreVote && granted ? message.term : state.term
+  const resp = isPreVote ? 'MsgPreVoteResp' : 'MsgVoteResp'
+  state.send({ type: resp, from: state.id, to: candidate, term, reject: !granted })
+}
