@@ -88,6 +88,35 @@ describe('slow clients (X3)', () => {
     expect(metric(metrics, held)).toBe(0)
   })
 
+  test('a refused body that goes on dribbling is cut off without a second answer', async () => {
+    const { app } = testApp(limits)
+    const client = new RawClient(await listen(app))
+    client.send(putText('', { length: 2_000_000 }))
+    const timer = setInterval(() => client.send('a'), 10)
+    const text = await client.untilClosed()
+    clearInterval(timer)
+    expect(text.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 413'])
+  })
+
+  test('a value is sent as it was read, however late its client reads it', async () => {
+    const { app, node } = testApp()
+    const port = await listen(app)
+    await send(port, 'PUT', '/v1/kv/large', Buffer.alloc(1_500_000, 'a'))
+    const client = new RawClient(port)
+    client.socket.pause()
+    client.send('GET /v1/kv/large HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(5))
+    await until(() => node.asked.length >= 3)
+    const { kv } = await node.get(
+      { key: Buffer.from('large'), consistency: 'serializable' },
+      { timeoutMs: 1 },
+    )
+    // What a state does with its memory once a read is over.
+    kv!.value.fill(0x7a)
+    client.socket.resume()
+    await until(() => client.received.length > 4_500_000)
+    expect(client.received.slice(0, 4_500_000)).not.toContain('zz')
+  })
+
   test('a client that does not read its answers is closed after the idle time', async () => {
     const { app, metrics } = testApp({
       deadlineMsDefault: 50,
@@ -338,6 +367,8 @@ describe('stopping', () => {
     const text = await client.untilClosed()
     await closed
     expect(text).toMatch(/^HTTP\/1.1 504 [^]*"code":"TIMEOUT"/)
+    expect(text).toMatch(/\r\nconnection: close\r\n/i)
+    expect(text.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 504'])
     expect(node.asked).toEqual(['put'])
   })
 

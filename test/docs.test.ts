@@ -1,0 +1,47 @@
+// The documents that list what the code has: every error code, every metric, neither more nor less.
+
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { ERROR_CODES } from '../lib/errors.ts'
+import { Registry } from '../lib/metrics.ts'
+import { registerProcessMetrics } from '../lib/process-metrics.ts'
+import { registerRestMetrics } from '../member/src/rest/metrics.ts'
+
+const none = () => 0
+
+/** Whoever registers metrics adds a line here; docs/metrics.md then has to list them. */
+const REGISTRARS: readonly ((registry: Registry) => void)[] = [
+  (registry) => registerProcessMetrics(registry, { version: '0', startedAtMs: 0 })(),
+  (registry) => {
+    registerRestMetrics(registry, { inFlight: none, heldBodyBytes: none, openConnections: none })
+  },
+]
+
+function read(path: string): string {
+  return readFileSync(new URL(`../docs/${path}`, import.meta.url), 'utf8')
+}
+
+describe('docs/errors.md', () => {
+  const sections = read('errors.md').split(/^### /m).slice(1)
+
+  test('has a section for each error code, in the order of lib/errors.ts, and no other', () => {
+    expect(sections.map((section) => section.split('\n')[0])).toEqual([...ERROR_CODES])
+  })
+
+  test('each section says in two sentences at least what happened and what to do', () => {
+    const short = sections.filter((section) => section.split(/\.(?=\s)/).length < 3)
+    expect(short).toEqual([])
+  })
+})
+
+describe('docs/metrics.md', () => {
+  const registry = new Registry()
+  for (const register of REGISTRARS) register(registry)
+  const rows = [...read('metrics.md').matchAll(/^\| `([a-z0-9_]+)` \| (\w+) \|/gm)]
+
+  test('lists each metric with its type, and no other', () => {
+    const documented = rows.map(([, name, type]) => `${name} ${type}`)
+    const registered = registry.names.map((name) => `${name} ${registry.typeOf(name)}`)
+    expect(documented.sort()).toEqual(registered)
+  })
+})
