@@ -3,7 +3,7 @@
 // of the log alone.
 
 import type { DeleteRequest, PutRequest, TxnRequest } from '../mvcc/store.ts'
-import type { MemberId } from '../wire/raft-codec.ts'
+import type { MemberId } from '../raft/types.ts'
 import * as wire from '../wire/request.gen.ts'
 import { Writer } from '../wire/writer.ts'
 import { fromDelete, fromPut, fromTxn, toDelete, toPut, toSafe, toTxn } from './kv-convert.ts'

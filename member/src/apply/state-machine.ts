@@ -16,7 +16,7 @@ import {
   type TxnResult,
   validateTxn,
 } from '../mvcc/store.ts'
-import type { ConfState, MemberId, SnapshotMeta } from '../wire/raft-codec.ts'
+import type { ConfState, MemberId, SnapshotMeta } from '../raft/types.ts'
 import { isMalformed } from '../wire/reader.ts'
 import {
   type ConfChangeContext,

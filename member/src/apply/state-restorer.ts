@@ -4,7 +4,7 @@
 import { RaftbaseError } from '../../../lib/errors.ts'
 import { StoreRestorer } from '../mvcc/restore.ts'
 import type { Store } from '../mvcc/store.ts'
-import type { SnapshotMeta } from '../wire/raft-codec.ts'
+import type { SnapshotMeta } from '../raft/types.ts'
 import { isMalformed } from '../wire/reader.ts'
 import { type StateHeader as WireHeader, decodeStateHeader } from '../wire/state.gen.ts'
 import { type MemberRecord, toMemberRecord } from './request.ts'

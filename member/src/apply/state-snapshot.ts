@@ -5,7 +5,7 @@
 //   the stream of the key space (mvcc/snapshot.ts), to the end
 
 import type { StoreSnapshot } from '../mvcc/store.ts'
-import type { SnapshotMeta } from '../wire/raft-codec.ts'
+import type { SnapshotMeta } from '../raft/types.ts'
 import { encodeStateHeader } from '../wire/state.gen.ts'
 import type { MemberRecord } from './request.ts'
 

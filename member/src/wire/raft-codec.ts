@@ -33,7 +33,6 @@ export {
   writeEntry,
   writeSnapshotMeta,
 } from './log-codec.ts'
-export type { ConfState, MemberId, SnapshotMeta } from '../raft/types.ts'
 export { decodeNodeMessage, encodeNodeMessage } from './node-codec.ts'
 
 /** Tags of the members of PeerMessage.body: field number << 3 | 2. */

@@ -4,7 +4,7 @@
 import type { Prng } from '../../../lib/prng.ts'
 import type { RequestBody } from '../../../member/src/apply/request.ts'
 import { encodeRequest } from '../../../member/src/apply/request.ts'
-import type { MemberId } from '../../../member/src/wire/raft-codec.ts'
+import type { MemberId } from '../../../member/src/raft/types.ts'
 import type {
   Compare,
   DeleteRequest,

@@ -13,7 +13,7 @@ import {
   StateMachine,
   StateMachineRestorer,
 } from '../../../member/src/apply/state-machine.ts'
-import type { ConfState, MemberId } from '../../../member/src/wire/raft-codec.ts'
+import type { ConfState, MemberId } from '../../../member/src/raft/types.ts'
 import * as wire from '../../../member/src/wire/request.gen.ts'
 import { newPutRequest } from '../../../member/src/wire/kv.gen.ts'
 
