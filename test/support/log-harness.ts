@@ -56,7 +56,9 @@ export class LogModel {
       ({ index, term, type, data }) =>
         `${index}/${term} ${type} ${Buffer.from(data).toString('hex')}`,
     )
-    return [JSON.stringify(this.hardState), `after ${this.after?.index ?? 0}`, ...lines].join('\n')
+    const state = this.hardState
+    const text = state && `term ${state.term} vote ${state.vote} commit ${state.commit}`
+    return [text, `after ${this.after?.index ?? 0}`, ...lines].join('\n')
   }
 }
 
@@ -128,4 +130,11 @@ export async function settle(): Promise<void> {
   await new Promise((resolve) => {
     setImmediate(resolve)
   })
+}
+
+/** All pieces of a stream. */
+export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const list: Uint8Array[] = []
+  for await (const chunk of chunks) list.push(chunk)
+  return list
 }

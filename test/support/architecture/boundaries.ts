@@ -64,7 +64,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
       BYTES,
       ERRORS,
       WIRE,
-      types('member/src/raft/types.ts'),
+      types('member/src/raft/types.ts', ['ConfState', 'MemberId', 'SnapshotMeta']),
       { path: 'member/src/mvcc/' },
       { path: 'member/src/lease/' },
       { path: 'member/src/auth/' },

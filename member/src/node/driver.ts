@@ -1,0 +1,427 @@
+// The loop around the core and the only place that orders effects: nothing leaves before what it promises is durable.
+// Everything that arrives in one turn of the event loop is one batch: one round of proposals, one read-index round, one
+// write per peer. Leads no decision of its own; every input first lets the core see the time that has passed.
+
+import type { Clock, TimerHandle, Timers } from '../../../lib/clock.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import type { ApplyResult } from '../apply/state-machine.ts'
+import type { MsgSnap, PeerMessage } from '../raft/message.ts'
+import type { RawNode } from '../raft/raw-node.ts'
+import type { Ready } from '../raft/ready.ts'
+import type { Index, MemberId, SnapshotMeta, SoftState, Term } from '../raft/types.ts'
+import type {
+  Forward,
+  ForwardRefused,
+  NodeMessage,
+  Transport,
+  TransportHandler,
+} from '../transport/transport.ts'
+import type { Applier } from './applier.ts'
+import { ForwardFilter } from './forward-filter.ts'
+import { type LogWriter, Persister } from './persister.ts'
+import type { PendingProposal, Proposals } from './proposals.ts'
+import type { Reads } from './reads.ts'
+import type { Snapshotter } from './snapshotter.ts'
+import type { Ticker } from './ticker.ts'
+import { logTrace } from './trace-log.ts'
+
+/** How often deadlines are looked at. */
+const SWEEP_MS = 20
+/** What compaction leaves behind is removed so many records a turn. */
+const COMPACTION_RECORDS = 500
+
+export interface DriverOptions {
+  readonly id: MemberId
+  readonly origin: string
+  readonly raft: RawNode
+  readonly wal: LogWriter
+  readonly transport: Transport
+  readonly applier: Applier
+  readonly proposals: Proposals<ApplyResult>
+  readonly reads: Reads
+  readonly snapshotter: () => Snapshotter
+  readonly ticker: Ticker
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly log: Logger
+  /** Bytes of requests proposed or carried in one go. */
+  readonly batchBytesMax: number
+  /** A flush that takes longer costs the leadership. */
+  readonly flushSlowMs: number
+  /** A flush that takes longer costs the life of the process. */
+  readonly flushHungMs: number
+  readonly restore: (chunks: AsyncIterable<Uint8Array>) => Promise<Applier['stateMachine']>
+  readonly onSoftState: (state: SoftState) => void
+  readonly onConfChanged: () => void
+  /** The disk failed or an invariant broke: the process must end. Called once. */
+  readonly onFailure: (error: unknown) => void
+}
+
+export class Driver implements TransportHandler {
+  readonly #options: DriverOptions
+  readonly #raft: RawNode
+  readonly #persister: Persister
+  readonly #filter = new ForwardFilter()
+  #scheduled = false
+  #stopped = false
+  #failed = false
+  #leader: MemberId | undefined
+  #lastSweepMs = 0
+  #persistWaiters: { readonly index: Index; readonly resolve: () => void }[] = []
+  #timers: TimerHandle[] = []
+
+  constructor(options: DriverOptions) {
+    this.#options = options
+    this.#raft = options.raft
+    this.#persister = new Persister({
+      wal: options.wal,
+      clock: options.clock,
+      onPersisted: (number, messages) => this.#guard(() => this.#onPersisted(number, messages)),
+      onFailure: (error) => this.#fail(error),
+    })
+  }
+
+  get leader(): MemberId | undefined {
+    return this.#leader
+  }
+
+  get raft(): RawNode {
+    return this.#raft
+  }
+
+  start(): void {
+    this.#options.ticker.start(this.#options.timers, () => this.#guard(() => this.#onTick()))
+  }
+
+  /** Stops deciding and sending; resolves when the disk is quiet. Waiting requests must have been closed before. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#options.ticker.stop()
+    for (const timer of this.#timers) timer.cancel()
+    await this.#persister.idle()
+  }
+
+  /** Work was queued in `proposals` or `reads`: it is picked up at the end of this turn. */
+  wake(): void {
+    this.#schedule()
+  }
+
+  transferLeader(target: MemberId): { accepted: true } | { accepted: false; reason: string } {
+    this.#beforeInput()
+    const result = this.#raft.transferLeader(target)
+    this.#schedule()
+    return result
+  }
+
+  /** Resolves once the own log is durable up to `index`. */
+  persistedUpTo(index: Index): Promise<void> {
+    if (this.#raft.status().persistedIndex >= index) return Promise.resolve()
+    return new Promise((resolve) => this.#persistWaiters.push({ index, resolve }))
+  }
+
+  snapStatus(peer: MemberId, ok: boolean): void {
+    this.#guard(() => {
+      this.#beforeInput()
+      const to = this.#options.id
+      this.#raft.step({ type: 'MsgSnapStatus', from: peer, to, term: 0, reject: !ok })
+      this.#schedule()
+    })
+  }
+
+  // TransportHandler
+
+  onMessage(message: PeerMessage): void {
+    this.#guard(() => {
+      this.#beforeInput()
+      if (message.type === 'MsgSnap' && !this.#options.snapshotter().isStaged(message.snapshot)) {
+        const { index } = message.snapshot
+        this.#options.log.debug({ from: message.from, index }, 'snapshot message without its bytes')
+        return
+      }
+      this.#raft.step(message)
+      this.#schedule()
+    })
+  }
+
+  onNodeMessage(from: MemberId, message: NodeMessage): void {
+    this.#guard(() => {
+      this.#beforeInput()
+      if (message.type === 'Forward') this.#onForward(from, message)
+      else this.#onForwardRefused(message)
+      this.#schedule()
+    })
+  }
+
+  onPeerUp(peer: MemberId): void {
+    this.#guard(() => {
+      if (peer !== this.#leader) return
+      // What was carried on the old connection may be lost; the leader proposes each request once.
+      this.#options.proposals.sendAgain(this.#raft.status().term)
+      this.#schedule()
+    })
+  }
+
+  onPeerDown(peer: MemberId): void {
+    this.#guard(() => {
+      this.#beforeInput()
+      this.#raft.step({ type: 'MsgUnreachable', from: peer, to: this.#options.id, term: 0 })
+      this.#schedule()
+    })
+  }
+
+  onSnapshot(from: MemberId, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    return this.#options.snapshotter().receive(from, chunks)
+  }
+
+  // The turn
+
+  #schedule(): void {
+    if (this.#scheduled || this.#stopped || this.#failed) return
+    this.#scheduled = true
+    this.#options.timers.endOfTurn(() => {
+      this.#scheduled = false
+      this.#guard(() => this.#turn())
+    })
+  }
+
+  /** A process that slept must see the time that has passed before it acts on what it finds in its sockets. */
+  #beforeInput(): void {
+    if (this.#scheduled) return
+    const ticks = this.#options.ticker.due(this.#raft.role === 'leader')
+    if (ticks > 0) this.#raft.tick(ticks)
+  }
+
+  #onTick(): void {
+    this.#beforeInput()
+    const { clock, proposals, reads } = this.#options
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.#lastSweepMs >= SWEEP_MS) {
+      this.#lastSweepMs = nowMs
+      proposals.sweep(nowMs)
+      reads.sweep(nowMs)
+    }
+    this.#checkDisk(nowMs)
+    if (this.#raft.hasReady() || proposals.hasUnsent || reads.hasUnasked) this.#schedule()
+  }
+
+  #turn(): void {
+    if (this.#stopped) return
+    this.#propose()
+    const context = this.#options.reads.startRound()
+    if (context !== undefined) this.#raft.readIndex(context)
+    while (this.#raft.hasReady()) this.#process(this.#raft.ready())
+    const applied = this.#options.applier.applySlice()
+    if (applied !== undefined) {
+      const compacted = this.#options.applier.compactable()
+      this.#raft.advance(compacted === undefined ? { applied } : { applied, compacted })
+      this.#options.snapshotter().maybeSave(this.#options.applier.appliedBytes)
+    }
+    const isCompacting = this.#options.applier.stateMachine.maintain(COMPACTION_RECORDS)
+    if (isCompacting || this.#options.applier.hasWork || this.#raft.hasReady()) this.#schedule()
+  }
+
+  #process(ready: Ready): void {
+    const { transport, applier, reads, log } = this.#options
+    for (const event of ready.trace) {
+      logTrace(log, event)
+      if (event.type === 'confChanged') this.#options.onConfChanged()
+    }
+    if (ready.softState !== undefined) this.#onSoftState(ready.softState)
+    if (ready.snapshot !== undefined) {
+      applier.pause()
+      this.#install(ready, ready.snapshot)
+    } else {
+      // The own flush runs beside the sends to followers.
+      this.#persister.enqueue(ready)
+    }
+    transport.send(this.#withoutSnapshots(ready.messages))
+    if (ready.committedEntries.length > 0) applier.enqueue(ready.committedEntries)
+    for (const { context, index } of ready.readStates) {
+      reads.confirmed(context, index, applier.stateMachine.appliedIndex)
+    }
+    for (const context of ready.refusedReads) reads.refused(context)
+  }
+
+  #onSoftState(state: SoftState): void {
+    const { proposals } = this.#options
+    this.#leader = state.leader
+    if (state.leader !== undefined && proposals.hasUnsent) this.#schedule()
+    this.#options.onSoftState(state)
+  }
+
+  #withoutSnapshots(messages: readonly PeerMessage[]): readonly PeerMessage[] {
+    if (!messages.some((message) => message.type === 'MsgSnap')) return messages
+    for (const message of messages) {
+      if (message.type === 'MsgSnap') this.#options.snapshotter().send(message as MsgSnap)
+    }
+    return messages.filter((message) => message.type !== 'MsgSnap')
+  }
+
+  #onPersisted(number: number, messages: readonly PeerMessage[]): void {
+    this.#raft.advance({ persisted: number })
+    if (!this.#stopped) this.#options.transport.send(messages)
+    if (this.#persistWaiters.length > 0) {
+      const { persistedIndex } = this.#raft.status()
+      for (const { resolve } of this.#persistWaiters.filter((w) => w.index <= persistedIndex)) resolve()
+      this.#persistWaiters = this.#persistWaiters.filter((w) => w.index > persistedIndex)
+    }
+    this.#schedule()
+  }
+
+  /** Makes the staged snapshot this member's state: file, then log, then memory. Entries wait meanwhile. */
+  #install(ready: Ready, meta: SnapshotMeta): void {
+    const { applier, restore } = this.#options
+    const run = async (): Promise<void> => {
+      const snapshotter = this.#options.snapshotter()
+      const chunks = await snapshotter.commitStaged(meta)
+      this.#persister.enqueue(ready)
+      await this.#persister.idle()
+      const stateMachine = await restore(chunks)
+      if (this.#stopped || this.#failed) return
+      applier.install(stateMachine, meta)
+      this.#raft.advance({ applied: meta.index })
+      this.#options.onConfChanged()
+      this.#options.log.info({ index: meta.index, term: meta.term }, 'snapshot installed')
+      this.#schedule()
+      await snapshotter.cleanUp()
+    }
+    run().catch((error: unknown) => this.#fail(error))
+  }
+
+  // Requests
+
+  #propose(): void {
+    const { proposals, batchBytesMax, id } = this.#options
+    const leader = this.#leader
+    if (leader === undefined) return
+    while (proposals.hasUnsent) {
+      const { term } = this.#raft.status()
+      const batch = proposals.takeUnsent(term, batchBytesMax)
+      if (batch.length === 0) return
+      const took = leader === id ? this.#proposeHere(batch) : this.#carry(leader, term, batch)
+      if (!took) return
+    }
+  }
+
+  /** Returns whether the core took the batch or refused it for good. */
+  #proposeHere(batch: readonly PendingProposal<ApplyResult>[]): boolean {
+    const { proposals } = this.#options
+    const result = this.#raft.propose(batch.map((proposal) => proposal.data))
+    if (result.accepted) {
+      proposals.sent(result.term, batch)
+      return true
+    }
+    if (result.reason === 'overloaded') {
+      const { term } = this.#raft.status()
+      const sequences = batch.filter((p) => p.sentTerm === undefined).map((p) => p.sequence)
+      proposals.sent(term, batch)
+      proposals.refused(term, sequences, overloaded())
+      return true
+    }
+    proposals.putBack(batch)
+    return false
+  }
+
+  #carry(leader: MemberId, term: Term, batch: readonly PendingProposal<ApplyResult>[]): boolean {
+    const { transport, proposals, origin } = this.#options
+    const requests = batch.map(({ sequence, data }) => ({ sequence, data }))
+    const sent = transport.sendToNode(leader, { type: 'Forward', term, origin, requests })
+    if (sent) proposals.sent(term, batch)
+    else proposals.putBack(batch)
+    return sent
+  }
+
+  #onForward(from: MemberId, forward: Forward): void {
+    const { term, role } = this.#raft.status()
+    if (role !== 'leader' || term !== forward.term) {
+      const sequences = forward.requests.map((request) => request.sequence)
+      return this.#refuse({ from, forward, sequences, reason: 'notLeader' })
+    }
+    const fresh = forward.requests.filter(
+      (request) => this.#filter.check(term, from, forward.origin, request.sequence) === 'new',
+    )
+    if (fresh.length === 0) return
+    const result = this.#raft.propose(fresh.map((request) => request.data))
+    // A request that was refused for good must not be taken from a copy that arrives later.
+    if (result.accepted || result.reason === 'overloaded') {
+      for (const request of fresh) this.#filter.accept(term, from, forward.origin, request.sequence)
+    }
+    if (result.accepted) return
+    const { reason } = result
+    this.#refuse({
+      from,
+      forward,
+      sequences: fresh.map((request) => request.sequence),
+      reason: reason === 'overloaded' || reason === 'transferring' ? reason : 'notLeader',
+    })
+  }
+
+  #refuse(options: {
+    from: MemberId
+    forward: Forward
+    sequences: readonly number[]
+    reason: ForwardRefused['reason']
+  }): void {
+    const { from, forward, sequences, reason } = options
+    const { term, origin } = forward
+    // If it cannot be sent the requests wait for their deadline or for the next term.
+    this.#options.transport.sendToNode(from, { type: 'ForwardRefused', term, origin, sequences, reason })
+  }
+
+  #onForwardRefused(message: ForwardRefused): void {
+    if (message.origin !== this.#options.origin) return
+    const error = message.reason === 'overloaded' ? overloaded() : undefined
+    this.#options.proposals.refused(message.term, message.sequences, error)
+  }
+
+  // The disk
+
+  #checkDisk(nowMs: number): void {
+    const stalledMs = this.#persister.stalledMs(nowMs)
+    if (stalledMs <= this.#options.flushSlowMs) return
+    if (stalledMs > this.#options.flushHungMs) {
+      return this.#fail(
+        new RaftbaseError('DISK_FAILED', 'a flush did not return', { details: { stalledMs } }),
+      )
+    }
+    const status = this.#raft.status()
+    if (status.role !== 'leader' || status.transferTarget !== undefined) return
+    const target = bestSuccessor(this.#raft)
+    if (target === undefined) return
+    this.#options.log.warn({ stalledMs, target }, 'slow flush, handing leadership over')
+    this.#raft.transferLeader(target)
+    this.#schedule()
+  }
+
+  #guard(action: () => void): void {
+    if (this.#failed) return
+    try {
+      action()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#options.ticker.stop()
+    this.#options.onFailure(error)
+  }
+}
+
+/** The voter whose log is closest to the leader's and that answers; undefined when there is none. */
+export function bestSuccessor(raft: RawNode): MemberId | undefined {
+  const { voters } = raft.confState
+  const candidates = raft
+    .status()
+    .progress.filter((peer) => voters.includes(peer.id) && peer.recentlyActive)
+  let best = candidates[0]
+  for (const peer of candidates) if (peer.match > best!.match) best = peer
+  return best?.id
+}
+
+function overloaded(): RaftbaseError {
+  return new RaftbaseError('OVERLOADED', 'the leader has too many uncommitted entries')
+}

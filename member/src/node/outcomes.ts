@@ -1,0 +1,61 @@
+// What became of a request, in the words of the front ends.
+
+import { RaftbaseError, type ErrorCode } from '../../../lib/errors.ts'
+import { invariant } from '../../../lib/assert.ts'
+import type { ApplyOutcome, ApplyRefusal, ApplyResult, StateMachine } from '../apply/state-machine.ts'
+import type { DeleteResult, GetResult, PutResult } from './member-node.ts'
+
+const REFUSALS = {
+  keyNotProvided: 'INVALID_ARGUMENT',
+  invalidSortOption: 'INVALID_ARGUMENT',
+  valueProvided: 'INVALID_ARGUMENT',
+  leaseProvided: 'INVALID_ARGUMENT',
+  keyNotFound: 'INVALID_ARGUMENT',
+  tooManyOps: 'INVALID_ARGUMENT',
+  duplicateKey: 'INVALID_ARGUMENT',
+  compacted: 'REVISION_COMPACTED',
+  future: 'REVISION_FUTURE',
+  leaseNotFound: 'INVALID_ARGUMENT',
+  noSpace: 'NO_SPACE',
+  tooLarge: 'REQUEST_TOO_LARGE',
+  unsupported: 'INTERNAL',
+  memberNotFound: 'MEMBER_REMOVED',
+} as const satisfies Record<ApplyRefusal, ErrorCode>
+
+export function putResult({ outcome }: ApplyResult): PutResult {
+  mustBeDone(outcome)
+  invariant(outcome.type === 'put', 'a put was answered as something else', { type: outcome.type })
+  const { revision, version, createRevision } = outcome.put
+  return { revision, version, createRevision }
+}
+
+export function deleteResult({ outcome }: ApplyResult): DeleteResult {
+  mustBeDone(outcome)
+  invariant(outcome.type === 'deleteRange', 'a delete was answered as something else', { type: outcome.type })
+  const { revision, deleted } = outcome.delete
+  return { revision, deleted }
+}
+
+/** Reads one key from the state as it is. Throws INVALID_ARGUMENT, REVISION_COMPACTED or REVISION_FUTURE. */
+export function getResult(
+  stateMachine: StateMachine,
+  request: { readonly key: Uint8Array; readonly revision?: number },
+): GetResult {
+  const result = stateMachine.store.range(request)
+  if (!result.ok) throw refused(result.reason, result)
+  const { kvs: records } = result
+  return { revision: result.revision, kv: records.length === 0 ? undefined : records.at(0) }
+}
+
+function mustBeDone(outcome: ApplyOutcome): asserts outcome is Exclude<ApplyOutcome, { type: 'refused' }> {
+  if (outcome.type === 'refused') throw refused(outcome.reason, outcome)
+}
+
+function refused(
+  reason: ApplyRefusal,
+  { revision, compactRevision }: { readonly revision: number; readonly compactRevision: number },
+): RaftbaseError {
+  return new RaftbaseError(REFUSALS[reason], 'the request was refused', {
+    details: { reason, revision, compactRevision },
+  })
+}

@@ -1,0 +1,64 @@
+// Tells the cluster what this member is: name, URLs and version, through the log, whenever what the cluster has recorded
+// differs. Tries again until it is recorded; one attempt at a time.
+
+import type { TimerHandle, Timers } from '../../../lib/clock.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import type { MemberRecord } from '../apply/state-machine.ts'
+
+/** Between attempts: long enough not to matter, short enough that a lost one is not missed. */
+const RETRY_MS = 1000
+
+export interface PublisherOptions {
+  readonly record: MemberRecord
+  /** What the state machine holds about this member now. */
+  readonly recorded: () => MemberRecord | undefined
+  readonly propose: (request: { type: 'memberAttributes' } & MemberRecord) => Promise<unknown>
+  readonly timers: Timers
+  readonly log: Logger
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions
+  #busy = false
+  #stopped = false
+  #retry: TimerHandle | undefined
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+  }
+
+  /** There is a leader: publishes if needed. */
+  wake(): void {
+    if (this.#busy || this.#stopped || this.#isRecorded()) return
+    this.#busy = true
+    this.#retry?.cancel()
+    void this.#publish()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#retry?.cancel()
+  }
+
+  async #publish(): Promise<void> {
+    const { record, propose, log, timers } = this.#options
+    try {
+      await propose({ type: 'memberAttributes', ...record })
+      log.info({ clientUrls: record.clientUrls, apiUrls: record.apiUrls }, 'published local member to cluster through raft')
+    } catch (err) {
+      log.debug({ err }, 'local member not published yet')
+    }
+    this.#busy = false
+    if (!this.#stopped && !this.#isRecorded()) this.#retry = timers.after(RETRY_MS, () => this.wake())
+  }
+
+  #isRecorded(): boolean {
+    const recorded = this.#options.recorded()
+    return recorded !== undefined && describe(recorded) === describe(this.#options.record)
+  }
+}
+
+function describe(record: MemberRecord): string {
+  const { id, name, peerUrls, clientUrls, apiUrls, version, level } = record
+  return JSON.stringify([id, name, peerUrls, clientUrls, apiUrls, version, level])
+}

@@ -1,0 +1,187 @@
+// What a member does before it takes part: reads its newest snapshot and the log behind it, and rebuilds the state that
+// was committed. Entries not known to be committed stay in the log for the core to settle.
+
+import type { Clock, Timers } from '../../../lib/clock.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import type { Prng } from '../../../lib/prng.ts'
+import { type MemberRecord, StateMachine, StateMachineRestorer } from '../apply/state-machine.ts'
+import { applyConfChange, type InitialState } from '../raft/raw-node.ts'
+import type { ConfState, Entry, HardState, Index, SnapshotMeta, Term } from '../raft/types.ts'
+import type { FileSystem } from '../wal/file-system.ts'
+import { SnapshotStore } from '../wal/snapshot-file.ts'
+import { type LogRecord, Wal } from '../wal/wal.ts'
+import type { DataDirectory } from './data-directory.ts'
+import { type InitialMember, memberIdOf } from './identity.ts'
+import type { NodeSettings } from './settings.ts'
+
+export interface RecoverOptions {
+  readonly directory: DataDirectory
+  readonly initialMembers: readonly InitialMember[]
+  readonly settings: NodeSettings
+  readonly fs: FileSystem
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly prng: Prng
+  readonly log: Logger
+  readonly onFlush: (durationMs: number, bytes: number) => void
+  /** The log failed beside a save. */
+  readonly onFailure: (error: unknown) => void
+}
+
+export interface Recovered {
+  readonly wal: Wal
+  readonly snapshots: SnapshotStore
+  /** Index of the newest snapshot on disk, 0 if there is none. */
+  readonly snapshotIndex: Index
+  readonly stateMachine: StateMachine
+  readonly raftInitial: InitialState
+}
+
+/** Rejects with the errors of SnapshotStore and Wal, or METADATA_CORRUPT for a used log without an identity. */
+export async function recover(options: RecoverOptions): Promise<Recovered> {
+  const { directory, fs, settings, clock, log } = options
+  const startMs = clock.monotonicMs()
+  const { clusterId, memberId } = directory.identity
+  const snapshots = await SnapshotStore.open({ fs, directory: directory.snapshotPath, clusterId })
+  const snapshot = await snapshots.newest()
+  const stateMachine =
+    snapshot === undefined
+      ? freshState(options)
+      : await restoreState(snapshots.read(snapshot.path))
+  const tail = new ReplayedTail(stateMachine, snapshot?.meta, settings)
+  const opened = await Wal.open({
+    fs,
+    directory: directory.logPath,
+    identity: { clusterId, memberId },
+    after: snapshot?.meta,
+    mustExist: directory.isInitialized,
+    segmentBytes: settings.segmentBytes,
+    clock,
+    timers: options.timers,
+    prng: options.prng,
+    onBatch: (batch) => tail.add(batch),
+    onFlush: options.onFlush,
+    onFailure: options.onFailure,
+  })
+  if (!directory.isInitialized) {
+    await initialize(options, opened.hardState !== undefined || opened.lastIndex > 0 || snapshot !== undefined)
+  }
+  if (opened.repaired !== undefined) log.warn({ ...opened.repaired }, 'torn log tail removed')
+  const raftInitial = tail.initialState(opened.hardState)
+  const { applied, hardState } = raftInitial
+  const durationMs = Math.round(clock.monotonicMs() - startMs)
+  log.info({ applied, lastIndex: opened.lastIndex, term: hardState.term, durationMs }, 'data directory read')
+  return { wal: opened.wal, snapshots, snapshotIndex: snapshot?.meta.index ?? 0, stateMachine, raftInitial }
+}
+
+/** Builds a state from the chunks of a snapshot, yielding to the event loop between them. */
+export async function restoreState(
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<StateMachine> {
+  const restorer = new StateMachineRestorer()
+  for await (const chunk of chunks) restorer.addChunk(chunk)
+  return restorer.finish()
+}
+
+async function initialize({ directory }: RecoverOptions, isUsed: boolean): Promise<void> {
+  if (isUsed) {
+    throw new RaftbaseError('METADATA_CORRUPT', 'log and snapshots lie there without an identity', {
+      details: { directory: directory.path },
+    })
+  }
+  await directory.initialize()
+}
+
+function freshState({ directory, initialMembers }: RecoverOptions): StateMachine {
+  const { token } = directory.identity
+  const members = initialMembers.map((member): MemberRecord => {
+    const { name, peerUrls } = member
+    return { id: memberIdOf(token, name, 1), name, peerUrls, clientUrls: [], apiUrls: [], version: '', level: 0 }
+  })
+  const confState: ConfState = {
+    voters: members.map((member) => member.id).toSorted(),
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  }
+  return new StateMachine({ members, confState })
+}
+
+/** The end of the log while it is read: what is committed is applied at once, of that only the newest part is kept. */
+class ReplayedTail {
+  readonly #stateMachine: StateMachine
+  readonly #settings: NodeSettings
+  #entries: Entry[] = []
+  #bytes = 0
+  #start: { index: Index; term: Term }
+  #commit: Index
+
+  constructor(stateMachine: StateMachine, after: SnapshotMeta | undefined, settings: NodeSettings) {
+    this.#stateMachine = stateMachine
+    this.#settings = settings
+    this.#start = { index: after?.index ?? 0, term: after?.term ?? 0 }
+    this.#commit = this.#start.index
+  }
+
+  add(batch: LogRecord): void {
+    if (batch.snapshot !== undefined) this.#entries = []
+    const first = batch.entries[0]
+    if (first !== undefined) {
+      const keep = first.index - this.#start.index - 1
+      if (keep < this.#entries.length) this.#entries.length = keep
+      for (const entry of batch.entries) {
+        this.#entries.push(entry)
+        this.#bytes += entry.data.length
+      }
+    }
+    if (batch.hardState !== undefined) this.#commit = Math.max(this.#commit, batch.hardState.commit)
+    this.#applyCommitted()
+    this.#forgetOld()
+  }
+
+  initialState(hardState: HardState | undefined): InitialState {
+    const { appliedIndex, appliedTerm, confState } = this.#stateMachine
+    const stored = hardState ?? { term: 0, vote: undefined, commit: 0 }
+    const term = Math.max(stored.term, appliedTerm)
+    return {
+      // A vote belongs to its term; a newer term of a snapshot has seen no vote of ours that left this member.
+      hardState: {
+        term,
+        vote: term === stored.term ? stored.vote : undefined,
+        commit: Math.max(stored.commit, appliedIndex),
+      },
+      confState,
+      applied: appliedIndex,
+      logStart: this.#start,
+      entries: this.#entries,
+    }
+  }
+
+  #applyCommitted(): void {
+    const machine = this.#stateMachine
+    for (;;) {
+      const entry = this.#entries[machine.appliedIndex - this.#start.index]
+      if (entry === undefined || entry.index > this.#commit) return
+      if (entry.change === undefined) machine.applyNormal(entry.index, entry.term, entry.data)
+      else {
+        const confState = applyConfChange(machine.confState, entry.change)
+        machine.applyConfChange(entry.index, entry.term, entry.change.context, confState)
+      }
+    }
+  }
+
+  /** Drops the older half of the applied entries when they exceed what followers are kept for. */
+  #forgetOld(): void {
+    const max = this.#settings.tailBytesMax(this.#stateMachine.store.bytes)
+    if (this.#bytes <= 2 * max) return
+    const applied = this.#stateMachine.appliedIndex - this.#start.index
+    let count = 0
+    while (count < applied && this.#bytes > max) this.#bytes -= this.#entries[count++]!.data.length
+    if (count === 0) return
+    const last = this.#entries[count - 1]!
+    this.#start = { index: last.index, term: last.term }
+    this.#entries = this.#entries.slice(count)
+  }
+}

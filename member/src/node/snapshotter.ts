@@ -1,0 +1,181 @@
+// Snapshots in both directions: to this member's disk when the log has grown by as much as the state is large, to a peer
+// whose entries are gone from memory, and from a leader. None of them stops writes: the state is captured in an instant
+// and read piece by piece. One save, one transfer per peer and one arrival at a time.
+
+import type { Clock } from '../../../lib/clock.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import type { StateMachine } from '../apply/state-machine.ts'
+import type { MsgSnap } from '../raft/message.ts'
+import type { Index, MemberId, SnapshotMeta } from '../raft/types.ts'
+import type { Transport } from '../transport/transport.ts'
+import {
+  encodeSnapshotStream,
+  type SnapshotStore,
+  type StagedSnapshot,
+} from '../wal/snapshot-file.ts'
+
+export interface SnapshotterOptions {
+  readonly snapshots: SnapshotStore
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Logger
+  readonly clusterId: string
+  readonly stateMachine: () => StateMachine
+  /** Frees the log up to an index that a durable snapshot covers. */
+  readonly releaseLog: (index: Index) => Promise<void>
+  /** Resolves once this member's own log is durable up to the index. */
+  readonly persistedUpTo: (index: Index) => Promise<void>
+  readonly onSnapStatus: (peer: MemberId, ok: boolean) => void
+  /** A snapshot could not be written: the disk failed. */
+  readonly onFailure: (error: unknown) => void
+  /** A snapshot is due when the log has grown by this much and by the size of the state. */
+  readonly snapshotLogBytes: number
+}
+
+export class Snapshotter {
+  readonly #options: SnapshotterOptions
+  readonly #abort = new AbortController()
+  readonly #sending = new Set<MemberId>()
+  #savedAtBytes = 0
+  #saving: Promise<void> | undefined
+  #receiving = false
+  #staged: StagedSnapshot | undefined
+  /** Index of the newest snapshot on this disk; 0 before the first. */
+  #index: Index
+
+  constructor(options: SnapshotterOptions & { readonly index: Index }) {
+    this.#options = options
+    this.#index = options.index
+  }
+
+  get index(): Index {
+    return this.#index
+  }
+
+  /** Starts a snapshot to disk when one is due. `appliedBytes`: bytes applied since the process started. */
+  maybeSave(appliedBytes: number): void {
+    if (this.#saving !== undefined || this.#abort.signal.aborted) return
+    const { snapshotLogBytes, stateMachine, onFailure } = this.#options
+    const due = Math.max(snapshotLogBytes, stateMachine().store.bytes)
+    if (appliedBytes - this.#savedAtBytes < due) return
+    this.#savedAtBytes = appliedBytes
+    this.#saving = this.#save()
+      .catch(onFailure)
+      .finally(() => {
+        this.#saving = undefined
+      })
+  }
+
+  /** Streams the state to the peer the core wants to send a snapshot to, and tells the core how it went. */
+  send(message: MsgSnap): void {
+    if (this.#sending.has(message.to) || this.#abort.signal.aborted) return
+    this.#sending.add(message.to)
+    void this.#send(message).finally(() => this.#sending.delete(message.to))
+  }
+
+  /** Stores a snapshot that a leader streams; the core decides on it when the leader's MsgSnap follows. */
+  async receive(from: MemberId, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    if (this.#receiving) {
+      throw new RaftbaseError('SNAPSHOT_REFUSED', 'another snapshot is arriving')
+    }
+    this.#receiving = true
+    try {
+      await this.#dropStaged()
+      this.#staged = await this.#options.snapshots.stage(chunks)
+      const { index, term } = this.#staged.meta
+      this.#options.log.info({ from, index, term }, 'snapshot received')
+    } finally {
+      this.#receiving = false
+    }
+  }
+
+  /** The meta of a snapshot that is stored and may be stepped into the core. */
+  isStaged(meta: SnapshotMeta): boolean {
+    const staged = this.#staged?.meta
+    return staged !== undefined && staged.index === meta.index && staged.term === meta.term
+  }
+
+  /** The core has accepted it: makes it this member's newest snapshot and returns its chunks. */
+  async commitStaged(meta: SnapshotMeta): Promise<AsyncIterable<Uint8Array>> {
+    const staged = this.#staged
+    if (staged === undefined || !this.isStaged(meta)) {
+      throw new RaftbaseError('SNAPSHOT_CORRUPT', 'the accepted snapshot is not on disk', {
+        details: { index: meta.index },
+      })
+    }
+    this.#staged = undefined
+    const path = await staged.commit()
+    this.#index = meta.index
+    return this.#options.snapshots.read(path)
+  }
+
+  /** Removes what the newest snapshot makes superfluous. */
+  async cleanUp(): Promise<void> {
+    await this.#options.snapshots.purge(this.#index)
+    await this.#options.releaseLog(this.#index)
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort()
+    await this.#saving
+    await this.#dropStaged()
+  }
+
+  async #save(): Promise<void> {
+    const { snapshots, clusterId, clock, log, persistedUpTo } = this.#options
+    const startMs = clock.monotonicMs()
+    const capture = this.#options.stateMachine().capture()
+    try {
+      const { meta } = capture
+      await persistedUpTo(meta.index)
+      await snapshots.save({ clusterId, meta }, abortable(capture.chunks(), this.#abort.signal))
+      this.#index = Math.max(this.#index, meta.index)
+      const durationMs = Math.round(clock.monotonicMs() - startMs)
+      log.info({ index: meta.index, term: meta.term, durationMs }, 'snapshot saved')
+    } catch (error) {
+      if (this.#abort.signal.aborted) return
+      throw error
+    } finally {
+      capture.release()
+    }
+    await this.cleanUp()
+  }
+
+  async #send(message: MsgSnap): Promise<void> {
+    const { transport, clusterId, clock, log, onSnapStatus } = this.#options
+    const peer = message.to
+    const startMs = clock.monotonicMs()
+    const capture = this.#options.stateMachine().capture()
+    const { meta } = capture
+    try {
+      log.info({ peer, index: meta.index, term: meta.term }, 'snapshot transfer started')
+      const stream = encodeSnapshotStream({ clusterId, meta }, capture.chunks())
+      await transport.sendSnapshot(peer, stream, this.#abort.signal)
+      // The message that makes the follower's core decide travels behind the bytes.
+      transport.send([{ ...message, snapshot: meta }])
+      const durationMs = Math.round(clock.monotonicMs() - startMs)
+      log.info({ peer, index: meta.index, durationMs }, 'snapshot transfer finished')
+      onSnapStatus(peer, true)
+    } catch (err) {
+      if (!this.#abort.signal.aborted) log.warn({ err, peer }, 'snapshot transfer failed')
+      onSnapStatus(peer, false)
+    } finally {
+      capture.release()
+    }
+  }
+
+  async #dropStaged(): Promise<void> {
+    const staged = this.#staged
+    this.#staged = undefined
+    await staged?.discard()
+  }
+}
+
+/** Ends the iteration with an error once `signal` is aborted, so that a stop does not wait for a large state. */
+function* abortable(chunks: Iterable<Uint8Array>, signal: AbortSignal): Generator<Uint8Array> {
+  for (const chunk of chunks) {
+    signal.throwIfAborted()
+    yield chunk
+  }
+}

@@ -1,0 +1,56 @@
+// Renders what the core traces as log lines: one per change of state, constant messages, everything variable in fields.
+
+import { unreachable } from '../../../lib/assert.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import type { TraceEvent } from '../raft/trace.ts'
+
+export function logTrace(log: Logger, event: TraceEvent): void {
+  switch (event.type) {
+    case 'roleChanged': {
+      const { from, to, term, reason } = event
+      // A pre-vote changes nothing that others see; a follower that keeps asking would fill the log.
+      if (to === 'preCandidate' || from === 'preCandidate') log.debug({ from, to, term, reason }, 'role changed')
+      else log.info({ from, to, term, reason }, 'role changed')
+      return
+    }
+    case 'leaderChanged': {
+      const { leader, term } = event
+      if (leader === undefined) log.info({ term }, 'leader lost')
+      else log.info({ leader, term }, 'leader elected')
+      return
+    }
+    case 'voteCast': {
+      const { candidate, term, granted, reason } = event
+      log.info({ candidate, term, granted, reason }, 'vote cast')
+      return
+    }
+    case 'preVoteCast': {
+      const { candidate, term, granted, reason } = event
+      log.debug({ candidate, term, granted, reason }, 'pre-vote cast')
+      return
+    }
+    case 'conflictTruncated':
+      log.info({ from: event.from, to: event.to }, 'conflicting log tail cut')
+      return
+    case 'confChanged':
+      log.info({ index: event.index, ...event.confState }, 'membership changed')
+      return
+    case 'snapshotNeeded':
+      log.info({ peer: event.peer, index: event.snapshot.index }, 'peer needs a snapshot')
+      return
+    case 'snapshotRestored':
+      log.info({ index: event.snapshot.index, term: event.snapshot.term }, 'snapshot accepted')
+      return
+    case 'snapshotIgnored':
+      log.info({ index: event.snapshot.index, reason: event.reason }, 'snapshot ignored')
+      return
+    case 'transferStarted':
+      log.info({ target: event.target }, 'leadership transfer started')
+      return
+    case 'transferAborted':
+      log.warn({ target: event.target, reason: event.reason }, 'leadership transfer aborted')
+      return
+    default:
+      unreachable(event)
+  }
+}

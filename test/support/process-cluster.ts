@@ -1,0 +1,193 @@
+// Real member processes on loopback with ports and directories of their own: started, killed, stopped and asked by tests.
+// Everything they print is kept and shown when a wait fails.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../member/src/main.ts', import.meta.url))
+
+export interface NodeView {
+  readonly id: string
+  readonly name: string
+  readonly status: string
+}
+
+export interface MemberProcess {
+  readonly name: string
+  readonly clientPort: number
+  readonly peerPort: number
+  readonly apiPort: number
+  readonly dataDir: string
+  readonly api: string
+  child: ChildProcess | undefined
+  /** Everything the current and earlier processes of this member printed. */
+  output: string
+}
+
+/** Ports that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return server
+    }),
+  )
+  const ports = servers.map((server) => (server.address() as { port: number }).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
+
+/** Resolves with the first defined result of `probe`, asked every few milliseconds; rejects at the deadline. */
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined> | T | undefined,
+  options: { timeoutMs?: number; everyMs?: number; explain?: () => string } = {},
+): Promise<T> {
+  const deadline = Date.now() + (options.timeoutMs ?? 10_000)
+  for (;;) {
+    const result = await probe()
+    if (result !== undefined) return result
+    if (Date.now() > deadline)
+      throw new Error(`${what}: not within the deadline\n${options.explain?.() ?? ''}`)
+    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 5))
+  }
+}
+
+export class ProcessCluster {
+  readonly members: readonly MemberProcess[]
+  readonly directory: string
+  readonly extraFlags: readonly string[]
+
+  private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
+    this.members = members
+    this.directory = directory
+    this.extraFlags = extraFlags
+  }
+
+  static async create(count: number, extraFlags: readonly string[] = []): Promise<ProcessCluster> {
+    const directory = await mkdtemp(join(tmpdir(), 'raftbase-cluster-'))
+    const ports = await freePorts(count * 3)
+    const members = Array.from({ length: count }, (_, i): MemberProcess => {
+      const [clientPort, peerPort, apiPort] = ports.slice(i * 3, i * 3 + 3) as [
+        number,
+        number,
+        number,
+      ]
+      const name = `n${i + 1}`
+      const api = `http://127.0.0.1:${apiPort}`
+      const dataDir = join(directory, name)
+      return { name, clientPort, peerPort, apiPort, dataDir, api, child: undefined, output: '' }
+    })
+    return new ProcessCluster(members, directory, extraFlags)
+  }
+
+  get initialCluster(): string {
+    return this.members.map((m) => `${m.name}=http://127.0.0.1:${m.peerPort}`).join(',')
+  }
+
+  member(name: string): MemberProcess {
+    const member = this.members.find((m) => m.name === name)
+    if (member === undefined) throw new Error(`no member ${name}`)
+    return member
+  }
+
+  flags(member: MemberProcess): string[] {
+    return [
+      ...['-name', member.name, '-data-dir', member.dataDir],
+      ...['-client-url', `http://127.0.0.1:${member.clientPort}`],
+      ...['-peer-url', `http://127.0.0.1:${member.peerPort}`],
+      ...['-api-addr', `127.0.0.1:${member.apiPort}`],
+      ...[
+        '-initial-cluster',
+        this.initialCluster,
+        '-initial-cluster-token',
+        this.directory.slice(-12),
+      ],
+      ...this.extraFlags,
+    ]
+  }
+
+  /** Starts the member's process without waiting for it to answer. */
+  start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
+    const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const keep = (chunk: Buffer): void => {
+      member.output += chunk.toString()
+    }
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    child.on('exit', (code, signal) => {
+      member.output += `[exit code=${code} signal=${signal}]\n`
+      if (member.child === child) member.child = undefined
+    })
+    member.child = child
+    return child
+  }
+
+  startAll(): void {
+    for (const member of this.members) this.start(member)
+  }
+
+  /** Sends the signal and resolves once the process is gone. */
+  async kill(member: MemberProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
+    const { child } = member
+    if (child === undefined) throw new Error(`${member.name} does not run`)
+    const exited = once(child, 'exit')
+    child.kill(signal)
+    const [code] = (await exited) as [number | null]
+    return code
+  }
+
+  get running(): MemberProcess[] {
+    return this.members.filter((member) => member.child !== undefined)
+  }
+
+  async nodes(member: MemberProcess): Promise<NodeView[] | undefined> {
+    try {
+      const response = await fetch(`${member.api}/cluster/nodes`, {
+        signal: AbortSignal.timeout(1000),
+      })
+      return ((await response.json()) as { nodes: NodeView[] }).nodes
+    } catch {
+      return undefined // Not up yet, or gone: the caller asks again until its deadline.
+    }
+  }
+
+  /** The leader all of `among` (default: all that run) agree on and that is one of them. */
+  async agreedLeader(
+    options: { among?: readonly MemberProcess[]; timeoutMs?: number } = {},
+  ): Promise<MemberProcess> {
+    return eventually(
+      'a leader all agree on',
+      async () => {
+        const among = options.among ?? this.running
+        const views = await Promise.all(among.map((member) => this.nodes(member)))
+        const leaders = views.map((view) => view?.find((node) => node.status === 'leader')?.name)
+        const first = leaders[0]
+        if (first === undefined || leaders.some((name) => name !== first)) return undefined
+        return among.find((member) => member.name === first)
+      },
+      { timeoutMs: options.timeoutMs ?? 15_000, everyMs: 10, explain: () => this.outputs() },
+    )
+  }
+
+  outputs(): string {
+    return this.members.map((m) => `--- ${m.name}\n${m.output.slice(-6000)}`).join('\n')
+  }
+
+  /** Kills what still runs and removes the data. */
+  async destroy(): Promise<void> {
+    await Promise.all(
+      this.running.map((member) => {
+        member.child?.kill('SIGCONT')
+        return this.kill(member)
+      }),
+    )
+    await rm(this.directory, { recursive: true, force: true })
+  }
+}
