@@ -1,3 +1,5 @@
+// The metric registry and the metrics of a process: names, values, bounds and the text format.
+
 import { describe, expect, test } from 'vitest'
 import { Histogram, isMetricName, Registry } from '../../lib/metrics.ts'
 import { registerProcessMetrics } from '../../lib/process-metrics.ts'

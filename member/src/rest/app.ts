@@ -20,12 +20,13 @@ import type { Registry } from '../../../lib/metrics.ts'
 import type { MemberNode } from '../node/member-node.ts'
 import { readBody } from './body.ts'
 import { clientErrorText } from './client-error.ts'
+import { methodsAt, routerPath } from './endpoints.ts'
 import { type Answer, isFault, problemAnswer } from './errors.ts'
 import { RequestLedger, type RequestScope } from './ledger.ts'
 import { checkRestLimits, REST_LIMITS, type RestLimits } from './limits.ts'
 import { type RestMetrics, registerRestMetrics } from './metrics.ts'
 import type { Call, Route, Services } from './route.ts'
-import { methodsAt, ROUTES, routerPath } from './routes.ts'
+import { ROUTES } from './routes.ts'
 import { parseDuration, parseQuery, parseTarget } from './target.ts'
 
 export interface RestAppOptions {
@@ -36,6 +37,9 @@ export interface RestAppOptions {
   readonly clock?: Clock
   readonly timers?: Timers
 }
+
+/** `listen({ host, port })` opens it, `close()` ends it, `server` is the HTTP server below. */
+export type RestServer = FastifyInstance
 
 /** What Fastify is told beside our limits: everything that it would do by itself is off. */
 const QUIET = {
@@ -57,12 +61,12 @@ const QUIET = {
  * The application, not yet listening: call `listen({ host, port })`, and `close()` at the end. After `close()` requests
  * that wait for the cluster are refused with SHUTTING_DOWN, those in flight have `closeGraceMs`, then connections are cut.
  */
-export function createRestApp(options: RestAppOptions): FastifyInstance {
+export function createRestApp(options: RestAppOptions): RestServer {
   return new RestApp(options).app
 }
 
 class RestApp {
-  readonly app: FastifyInstance
+  readonly app: RestServer
   readonly #log: RestAppOptions['log']
   readonly #limits: RestLimits
   readonly #clock: Clock
@@ -106,7 +110,7 @@ class RestApp {
     // Bodies are read by the handlers, straight from the request.
     app.addContentTypeParser('*', (_request, _payload, done) => done(null))
     app.addHook('onRequest', (request, reply, done) => {
-      const route: Route | undefined = ROUTES.find((route) => isFor(route, request))
+      const route = ROUTES.find((route) => isFor(route, request))
       const nowMs = this.#clock.monotonicMs()
       this.#ledger.enter({ request: request.raw, response: reply.raw, route, nowMs })
       // The scope remembers it. Fastify would refuse a malformed one, and a value may be of any type.
@@ -266,7 +270,7 @@ function serverTimeouts(limits: RestLimits) {
 
 function isFor(route: Route, request: FastifyRequest): boolean {
   if (request.is404 || route.path !== request.routeOptions.url) return false
-  return (route.methods as readonly string[]).includes(request.method)
+  return route.methods.some((method) => method === request.method)
 }
 
 function unmatchedAnswer(path: string): Answer {

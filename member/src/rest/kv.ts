@@ -4,11 +4,10 @@ import { Buffer } from 'node:buffer'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { KeyValue } from '../node/member-node.ts'
 import type { DeleteResult, PutResult } from './contract.ts'
+import { KV_PREFIX } from './endpoints.ts'
 import { type Answer, jsonAnswer, problemAnswer } from './errors.ts'
 import type { Call } from './route.ts'
 import { parsePositiveInteger, percentDecode } from './target.ts'
-
-export const KV_PREFIX = '/v1/kv/'
 
 /** Ignoring one of these would do what the client asked not to be done. */
 const REFUSED_WRITE_HEADERS = [

@@ -1,4 +1,4 @@
-// PURE: the OpenAPI 3.1 document, built from the route table and the schemas of contract.ts. Loaded when somebody asks for
+// PURE: the OpenAPI 3.1 document, built from the endpoints and the schemas of contract.ts. Loaded when somebody asks for
 // it. The committed copy is member/openapi.json; a test compares the two and rewrites it with UPDATE_GOLDEN=1.
 
 import type { TSchema } from 'typebox'
@@ -12,9 +12,8 @@ import {
   TransferRequestSchema,
   TransferResultSchema,
 } from './contract.ts'
+import { ENDPOINTS, type Endpoint, type EndpointId, type Method } from './endpoints.ts'
 import { REST_LIMITS } from './limits.ts'
-import type { Method } from './route.ts'
-import { ROUTES } from './routes.ts'
 
 /** Of this API: the second number grows when something is added, the first when something breaks. */
 const API_VERSION = '1.0.0'
@@ -31,18 +30,8 @@ const SCHEMAS = {
 } satisfies Record<string, TSchema>
 
 type SchemaName = keyof typeof SCHEMAS
-type RouteIdOf<R> = R extends {
-  readonly methods: readonly (infer M extends string)[]
-  readonly path: infer P extends string
-}
-  ? `${M} ${P}`
-  : never
-type RouteId = RouteIdOf<(typeof ROUTES)[number]>
-/** HEAD is GET without the body. */
-type Described = Exclude<RouteId, `HEAD ${string}`>
 
 interface Description {
-  readonly id: string
   readonly summary: string
   readonly ok: object
   readonly problems: readonly number[]
@@ -53,27 +42,23 @@ const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 
 const text = { 'text/plain': { schema: { type: 'string' } } }
 const waits = [400, 503, 504] as const
 
-const DESCRIPTIONS: Record<Described, Description> = {
-  'GET /healthz': {
-    id: 'getHealth',
+const DESCRIPTIONS: Record<EndpointId, Description> = {
+  getHealth: {
     summary: 'Whether the process answers; says nothing about the cluster',
     ok: { description: 'The text `ok`.', content: text },
     problems: [],
   },
-  'GET /readyz': {
-    id: 'getReadiness',
+  getReadiness: {
     summary: 'Whether this member can serve linearizable requests',
     ok: { description: 'The text `ok`.', content: text },
     problems: [503],
   },
-  'GET /metrics': {
-    id: 'getMetrics',
+  getMetrics: {
     summary: 'Metrics in Prometheus text format 0.0.4',
     ok: { description: 'See docs/metrics.md.', content: text },
     problems: [],
   },
-  'GET /openapi.json': {
-    id: 'getOpenApi',
+  getOpenApi: {
     summary: 'This document',
     ok: {
       description: 'OpenAPI 3.1.',
@@ -81,26 +66,22 @@ const DESCRIPTIONS: Record<Described, Description> = {
     },
     problems: [400, 503],
   },
-  'GET /v1/status': {
-    id: 'getStatus',
+  getStatus: {
     summary: 'Everything about this member; never waits for the cluster',
     ok: json('Status', 'Its status.'),
     problems: [400],
   },
-  'GET /cluster/nodes': {
-    id: 'getNodes',
+  getNodes: {
     summary: 'Every member as this one sees it',
     ok: json('Nodes', 'The members, by name.'),
     problems: [400],
   },
-  'GET /cluster': {
-    id: 'getCluster',
+  getCluster: {
     summary: 'Ids, term, leader and revision',
     ok: json('Cluster', 'The cluster as this member sees it.'),
     problems: [400, 503],
   },
-  'POST /cluster/leader': {
-    id: 'transferLeader',
+  transferLeader: {
     summary: 'Hand leadership over; answered once the new leader is confirmed. Leader only',
     ok: json('TransferResult', 'The new leader.'),
     problems: [400, 403, 409, 413, 415, 500, 503, 504],
@@ -109,21 +90,18 @@ const DESCRIPTIONS: Record<Described, Description> = {
       content: { 'application/json': { schema: reference('TransferRequest') } },
     },
   },
-  'GET /v1/kv/{key}': {
-    id: 'getKey',
+  getKey: {
     summary: 'Read a value',
     ok: { description: 'The value as it was put.', headers: valueHeaders(), content: bytes },
     problems: [...waits, 404, 410, 413, 500],
   },
-  'PUT /v1/kv/{key}': {
-    id: 'putKey',
+  putKey: {
     summary: 'Write a value: the body as it is, whatever its type',
     ok: json('PutResult', 'Written, flushed by a majority.'),
     problems: [...waits, 403, 413, 500, 507],
     body: { required: false, content: { '*/*': { schema: { type: 'string', format: 'binary' } } } },
   },
-  'DELETE /v1/kv/{key}': {
-    id: 'deleteKey',
+  deleteKey: {
     summary: 'Delete a key',
     ok: json('DeleteResult', 'Deleted, or there was none.'),
     problems: [...waits, 403, 413, 500, 507],
@@ -193,21 +171,22 @@ export function renderOpenApi(): string {
 
 function paths(): Record<string, object> {
   const result: Record<string, Record<string, unknown>> = {}
-  for (const route of ROUTES) {
-    const item = (result[route.path] ??= {})
-    if (route.path.includes('{key}')) item['parameters'] = [PARAMETERS.key]
-    for (const method of route.methods) item[method.toLowerCase()] = operation(route, method)
+  for (const endpoint of ENDPOINTS) {
+    const item = (result[endpoint.path] ??= {})
+    if (endpoint.path.includes('{key}')) item['parameters'] = [PARAMETERS.key]
+    for (const method of endpoint.methods) item[method.toLowerCase()] = operation(endpoint, method)
   }
   return result
 }
 
-function operation(route: (typeof ROUTES)[number], method: Method): object {
+/** HEAD is GET without the body. */
+function operation(endpoint: Endpoint, method: Method): object {
   const isHead = method === 'HEAD'
-  const description = DESCRIPTIONS[`${isHead ? 'GET' : method} ${route.path}` as Described]
-  const names: readonly (keyof typeof PARAMETERS)[] = route.parameters ?? []
+  const description = DESCRIPTIONS[endpoint.id]
+  const names: readonly (keyof typeof PARAMETERS)[] = endpoint.parameters ?? []
   return {
-    operationId: isHead ? description.id.replace('get', 'head') : description.id,
-    summary: isHead ? `As GET, without the body` : description.summary,
+    operationId: isHead ? endpoint.id.replace('get', 'head') : endpoint.id,
+    summary: isHead ? 'As GET, without the body' : description.summary,
     ...(names.length === 0 ? {} : { parameters: names.map((name) => PARAMETERS[name]) }),
     ...(description.body === undefined ? {} : { requestBody: description.body }),
     responses: responses(description),

@@ -3,10 +3,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Registry } from '../../../lib/metrics.ts'
 import type { CallOptions, MemberNode } from '../node/member-node.ts'
+import type { EndpointId, Method } from './endpoints.ts'
 import type { Answer } from './errors.ts'
 import type { RestLimits } from './limits.ts'
-
-export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE'
 
 /** What the server gives to every handler. */
 export interface Services {
@@ -35,12 +34,13 @@ export interface Call {
   readonly options: () => CallOptions
 }
 
+export type Handler = (call: Call) => Answer | Promise<Answer>
+
 export interface Route {
+  readonly id: EndpointId
   readonly path: string
   readonly methods: readonly Method[]
-  /** The query parameters it knows; undefined where anything is ignored, as probes need it. */
   readonly parameters: readonly string[] | undefined
-  /** Answered at once whatever happens: overload and shutdown do not refuse it. */
   readonly isProbe: boolean
-  readonly handle: (call: Call) => Answer | Promise<Answer>
+  readonly handle: Handler
 }

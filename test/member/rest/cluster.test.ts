@@ -1,3 +1,5 @@
+// Membership, hand-over, status, probes and metrics over a member in memory.
+
 import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
 import { parseTransferRequest } from '../../../member/src/rest/cluster.ts'

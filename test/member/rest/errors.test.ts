@@ -1,3 +1,5 @@
+// Problem documents: every error code has one, says whether a write certainly did not happen, and leaks nothing.
+
 import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES, RaftbaseError } from '../../../lib/errors.ts'

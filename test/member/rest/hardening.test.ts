@@ -1,3 +1,5 @@
+// What hostile, slow and broken clients meet: raw sockets against a listening app.
+
 import { describe, expect, test } from 'vitest'
 import { listen, metric, RawClient, send, testApp, until } from './support.ts'
 

@@ -1,3 +1,5 @@
+// /v1/kv/{key} over a member in memory: raw bytes, revisions, consistency, deadlines and limits.
+
 import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
 import {

@@ -1,3 +1,5 @@
+// The committed OpenAPI document is the generated one and covers every route.
+
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { renderOpenApi } from '../../../member/src/rest/openapi.ts'

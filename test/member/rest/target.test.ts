@@ -1,3 +1,5 @@
+// Request targets, percent-decoding, query parameters and numbers, over every byte and at every edge.
+
 import { describe, expect, test } from 'vitest'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import {
