@@ -15,7 +15,16 @@ import {
   type TestMember,
   until,
 } from './harness.ts'
-import { closed, identityOf, PING, type Proxy, rawHello, startProxy } from './raw-peer.ts'
+import {
+  closed,
+  identityOf,
+  PING,
+  type Proxy,
+  rawHello,
+  startAcceptor,
+  startProxy,
+  welcome,
+} from './raw-peer.ts'
 
 const children: ChildProcess[] = []
 const proxies: Proxy[] = []
@@ -174,7 +183,7 @@ test('a peer with several URLs is reached at whichever answers', async () => {
   await gone.transport.stop(0)
   b.transport.setPeers([addressOf(a)])
   a.transport.setPeers([{ ...addressOf(b), peerUrls: [gone.url, b.url] }])
-  await until(() => a.handler.events.length === 1, 'up')
+  await until(() => a.handler.events.length === 1 && b.handler.events.length === 1, 'both up')
   expect(b.handler.events).toEqual(['up 1'])
 })
 
@@ -196,6 +205,17 @@ test('a peer URL that cannot be dialled is said once and tried again later', asy
   await until(() => said().length === 2, 'both lines')
   await until(() => dials > 8, 'more rounds')
   expect(said()).toEqual(peerUrls)
+})
+
+test('a peer that accepts and closes at once is dialled with growing delays, not in a loop', async () => {
+  const a = await startMember({ number: 1 })
+  const acceptor = await startAcceptor({ answer: welcome(identityOf(2)), reads: true, ends: true })
+  const startMs = performance.now()
+  a.transport.setPeers([{ id: memberId(2), name: 'n2', peerUrls: [acceptor.url] }])
+  await until(() => acceptor.sockets.length >= 6, 'six dials')
+  // The second at once, then at least half of 20, 40, 80 and 160 ms.
+  expect(performance.now() - startMs).toBeGreaterThan(140)
+  await acceptor.close()
 })
 
 test('a clean stop of a peer is news, not a warning', async () => {

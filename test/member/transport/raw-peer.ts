@@ -166,10 +166,11 @@ export interface Acceptor {
   close(): Promise<void>
 }
 
-/** Answers every connection with `answer`, whatever it asks, and then reads on or not. */
+/** Answers every connection with `answer`, whatever it asks, and then reads on or not, or ends it. */
 export async function startAcceptor(options: {
   answer: string
   reads: boolean
+  ends?: boolean
 }): Promise<Acceptor> {
   const sockets: Socket[] = []
   const server = createServer((socket) => {
@@ -177,6 +178,7 @@ export async function startAcceptor(options: {
     socket.on('error', () => {})
     socket.once('data', () => {
       socket.write(options.answer)
+      if (options.ends === true) socket.end()
       if (options.reads) socket.resume()
       else socket.pause()
     })

@@ -74,7 +74,7 @@ test('a stopped member can be followed by another on the same port', async () =>
   await until(() => a!.handler.events.length === 2, 'down')
   const again = await startMember({ number: 2, port: b!.port })
   introduce([a!, again])
-  await until(() => again.handler.events.length === 1, 'up')
+  await until(() => again.handler.events.length === 1 && a!.handler.events.length === 3, 'up')
   expect(a!.handler.events).toEqual(['up 2', 'down 2', 'up 2'])
 })
 
