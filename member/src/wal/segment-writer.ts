@@ -66,10 +66,11 @@ export class SegmentWriter {
     header: SegmentHeader,
     spare: string | undefined,
   ): Promise<SegmentWriter> {
-    const { fs, directory } = options
+    const { fs, directory, segmentBytes } = options
     const path = join(directory, segmentName(header.sequence))
     const temporary = spare === undefined ? `${path}.tmp` : join(directory, spare)
-    const room = await writeUnnamed(fs, temporary, header)
+    const firstRoom = Math.min(FIRST_ROOM_BYTES, segmentBytes)
+    const room = await writeUnnamed(fs, { path: temporary, header, firstRoom })
     await flushed(async () => {
       await fs.rename(temporary, path)
       await fs.flushDirectory(directory)
@@ -163,8 +164,9 @@ export class SegmentWriter {
 
   async #grow(): Promise<void> {
     const from = this.#room
-    const left = this.#options.segmentBytes - from
-    const bytes = left > 0 ? Math.min(STEP_BYTES, left) : STEP_BYTES
+    const { segmentBytes } = this.#options
+    const left = from < segmentBytes ? segmentBytes - from : segmentBytes
+    const bytes = Math.min(STEP_BYTES, left)
     await this.#file.write([ZEROS.subarray(0, bytes)], from)
     await flushed(() => this.#file.flush())
     this.#room = from + bytes
@@ -172,12 +174,16 @@ export class SegmentWriter {
 }
 
 /** A complete segment under a name that means nothing yet; returns its room. A failure leaves no file behind. */
-async function writeUnnamed(fs: FileSystem, path: string, header: SegmentHeader): Promise<number> {
+async function writeUnnamed(
+  fs: FileSystem,
+  request: { readonly path: string; readonly header: SegmentHeader; readonly firstRoom: number },
+): Promise<number> {
+  const { path, header, firstRoom } = request
   const file = await fs.open(path, header.recycled ? 'readWrite' : 'create')
   try {
     return await withFile(file, async () => {
-      const room = header.recycled ? Math.max(await file.size(), RECORDS_AT) : FIRST_ROOM_BYTES
-      const zeros = ZEROS.subarray(PAGE_BYTES, header.recycled ? RECORDS_AT : FIRST_ROOM_BYTES)
+      const room = header.recycled ? Math.max(await file.size(), RECORDS_AT) : firstRoom
+      const zeros = ZEROS.subarray(PAGE_BYTES, header.recycled ? RECORDS_AT : firstRoom)
       await file.writeAndFlush([encodeSegmentHeader(header), zeros], 0)
       return room
     })

@@ -1,0 +1,199 @@
+// The disk refuses: what was acknowledged stays, what was not is reported, and nothing that failed is tried again.
+
+import { describe, expect, test } from 'vitest'
+import {
+  batch,
+  entries,
+  entry,
+  hardState,
+  openLog,
+  settle,
+  snapshotAt,
+} from '../../support/log-harness.ts'
+import { MemoryFileSystem, type Operation } from '../../support/memory-file-system.ts'
+
+const DISK_FAILED = { type: 'error', code: 'DISK_FAILED' } as const
+
+describe('a failed flush (F26)', () => {
+  test('of a save rejects it and every later call, and the disk is left alone', async () => {
+    const fs = new MemoryFileSystem()
+    const { wal, timers } = await openLog(fs)
+    await wal.save(batch(entries(1, 3), hardState(1, 0)))
+    await settle()
+    fs.fault = ({ kind }) => (kind === 'writeAndFlush' ? DISK_FAILED : undefined)
+    await expect(wal.save(batch([entry(4, 1)]))).rejects.toMatchObject({ code: 'DISK_FAILED' })
+    expect(wal.isFailed).toBe(true)
+    fs.fault = undefined
+    await settle()
+    const before = fs.operationCount
+    await expect(wal.save(batch([entry(4, 1)]))).rejects.toMatchObject({ code: 'DISK_FAILED' })
+    await expect(wal.save(batch([entry(4, 1)]))).rejects.toHaveProperty('cause.code', 'DISK_FAILED')
+    timers.advance(1000)
+    await settle()
+    expect(fs.operationCount).toBe(before)
+    await wal.close()
+    fs.losePower('none')
+    const reopened = await openLog(fs)
+    expect(reopened.model.entries).toEqual(entries(1, 3))
+    await reopened.wal.close()
+  })
+
+  test('at any operation of any kind: acknowledged saves are kept, later ones are refused', async () => {
+    const run = async (fs: MemoryFileSystem) => {
+      const { wal, timers } = await openLog(fs)
+      let stored = 0
+      let isRefused = false
+      for (let i = 1; i <= 12; i++) {
+        try {
+          await wal.save(batch([entry(i, 1, 3000)], hardState(1, 0)))
+          expect(isRefused).toBe(false)
+          stored = i
+        } catch {
+          isRefused = true
+        }
+        if (i === 8) await wal.release(5).catch(() => undefined)
+        if (i % 3 === 0) timers.advance(200)
+        if (i % 3 === 0) await settle()
+      }
+      await wal.close().catch(() => undefined)
+      return { stored, isRefused }
+    }
+    const changes: Operation[] = []
+    const kinds = [
+      'write',
+      'writeAndFlush',
+      'flush',
+      'rename',
+      'unlink',
+      'flushDirectory',
+      'create',
+    ]
+    const calm = new MemoryFileSystem({
+      fault: (operation) => {
+        if (kinds.includes(operation.kind)) changes.push(operation)
+        return undefined
+      },
+    })
+    expect(await run(calm)).toEqual({ stored: 12, isRefused: false })
+    for (const { number } of changes) {
+      const fs = new MemoryFileSystem({
+        fault: (operation) => (operation.number === number ? DISK_FAILED : undefined),
+      })
+      let stored = 0
+      try {
+        stored = (await run(fs)).stored
+      } catch (error) {
+        // Opening failed: nothing is stored.
+        expect(error).toMatchObject({ code: 'DISK_FAILED' })
+      }
+      fs.fault = undefined
+      fs.losePower('none')
+      const after = stored >= 8 ? snapshotAt(5, 1) : undefined
+      const reopened = await openLog(fs, { after })
+      expect(reopened.lastIndex, `operation ${number}`).toBeGreaterThanOrEqual(stored)
+      expect(reopened.lastIndex).toBeLessThanOrEqual(stored + 1)
+      await reopened.wal.close()
+    }
+  })
+
+  test('beside the saves is reported at once', async () => {
+    const fs = new MemoryFileSystem()
+    const reported: unknown[] = []
+    const { wal, timers } = await openLog(fs, { onFailure: (error) => reported.push(error) })
+    await wal.save(batch([entry(1, 1)]))
+    await settle()
+    fs.fault = ({ kind }) => (kind === 'writeAndFlush' ? DISK_FAILED : undefined)
+    timers.advance(200)
+    await settle()
+    expect(reported).toMatchObject([{ code: 'DISK_FAILED' }])
+    await expect(wal.save(batch([entry(2, 1)]))).rejects.toMatchObject({ code: 'DISK_FAILED' })
+    expect(reported).toHaveLength(1)
+    await wal.close()
+  })
+
+  test('while room is made ahead is not hidden by the save that needs the room', async () => {
+    const fs = new MemoryFileSystem()
+    const reported: unknown[] = []
+    fs.fault = ({ kind, number }) => (kind === 'flush' && number > 5 ? DISK_FAILED : undefined)
+    const { wal } = await openLog(fs, {
+      segmentBytes: 1024 * 1024,
+      onFailure: (error) => reported.push(error),
+    }).catch((error: unknown) => {
+      expect(error).toMatchObject({ code: 'DISK_FAILED' })
+      return { wal: undefined }
+    })
+    if (wal === undefined) return
+    await expect(wal.save(batch([entry(1, 1, 100_000)]))).rejects.toMatchObject({
+      code: 'DISK_FAILED',
+    })
+    expect([wal.isFailed, reported.length]).toEqual([true, 1])
+    await wal.close()
+  })
+})
+
+describe('a full disk (F27)', () => {
+  test('refuses a save before anything is written, and takes it when there is space again', async () => {
+    const fs = new MemoryFileSystem({ capacityBytes: 60_000 })
+    const { wal } = await openLog(fs)
+    let index = 0
+    for (;;) {
+      const refused = await wal.save(batch([entry(index + 1, 1, 3000)], hardState(1, 0))).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      if (refused !== undefined) {
+        expect(refused).toMatchObject({ code: 'NO_SPACE' })
+        break
+      }
+      index++
+    }
+    expect(index).toBeGreaterThan(2)
+    expect(wal.isFailed).toBe(false)
+    await expect(wal.save(batch([entry(index + 1, 1, 3000)]))).rejects.toMatchObject({
+      code: 'NO_SPACE',
+    })
+    // Whoever frees a little by compaction may go on.
+    fs.capacityBytes = 10_000_000
+    await wal.save(batch([entry(index + 1, 1, 3000)], hardState(1, index)))
+    await wal.close()
+    fs.losePower('none')
+    const reopened = await openLog(fs)
+    expect(reopened.model.entries).toEqual(entries(1, index + 1, 1, 3000))
+    expect(reopened.hardState).toEqual(hardState(1, index))
+    await reopened.wal.close()
+  })
+
+  test('is survived at every size', async () => {
+    for (let capacityBytes = 0; capacityBytes < 260_000; capacityBytes += 3500) {
+      const fs = new MemoryFileSystem({ capacityBytes })
+      let stored = 0
+      try {
+        const { wal } = await openLog(fs)
+        for (let i = 1; i <= 10; i++) {
+          await wal.save(batch([entry(i, 1, 5000)]))
+          stored = i
+        }
+        await wal.close()
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'NO_SPACE' })
+      }
+      fs.losePower('none')
+      fs.capacityBytes = Number.POSITIVE_INFINITY
+      const reopened = await openLog(fs)
+      expect(reopened.model.entries).toEqual(entries(1, stored, 1, 5000))
+      await reopened.wal.close()
+    }
+  })
+
+  test('leaves a deferred commit index for later', async () => {
+    const fs = new MemoryFileSystem()
+    const { wal, timers } = await openLog(fs, { segmentBytes: 17 * 1024 })
+    await wal.save(batch([entry(1, 1, 4900)], hardState(1, 0)))
+    fs.capacityBytes = 0
+    await wal.save({ entries: [], hardState: hardState(1, 1), sync: false })
+    timers.advance(200)
+    await settle()
+    expect(wal.isFailed).toBe(false)
+    await wal.close()
+  })
+})
