@@ -1,5 +1,6 @@
 // A log under test and the plain array it is compared with.
 
+import { type ErrorCode, hasCode } from '../../lib/errors.ts'
 import { SeededPrng } from '../../lib/prng.ts'
 import type { Entry, HardState, MemberId, SnapshotMeta } from '../../member/src/raft/types.ts'
 import type { FileSystem } from '../../member/src/wal/file-system.ts'
@@ -137,4 +138,9 @@ export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8A
   const list: Uint8Array[] = []
   for await (const chunk of chunks) list.push(chunk)
   return list
+}
+
+/** Any other error than the expected one fails the test as it is. */
+export function mustHaveCode(error: unknown, code: ErrorCode): void {
+  if (!hasCode(error, code)) throw error
 }

@@ -40,6 +40,35 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
+const real = () => ({
+  fs: new DiskFileSystem(),
+  clock: systemClock,
+  timers: systemTimers,
+  prng: systemPrng(),
+  directory: join(directory, 'wal'),
+})
+
+/** A process that locks the directory, says so or why not, and waits to be ended. */
+async function locker(): Promise<{ child: ChildProcess; answer: string; stderr: () => string }> {
+  const script = `
+    const { DiskFileSystem } = await import(${JSON.stringify(DISK.href)})
+    try {
+      await new DiskFileSystem().lock(${JSON.stringify(directory)})
+      console.log('locked')
+      setInterval(() => undefined, 60_000)
+    } catch (error) {
+      console.log(error.code)
+    }`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script])
+  children.push(child)
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
+  const [chunk] = (await once(child.stdout, 'data')) as [Buffer]
+  return { child, answer: chunk.toString().trim(), stderr: () => stderr }
+}
+
 describe('files', () => {
   test('are written and read at any position, in any number of pieces', async () => {
     const fs = new DiskFileSystem()
@@ -88,14 +117,6 @@ describe('files', () => {
 })
 
 describe('the log on a real disk', () => {
-  const real = () => ({
-    fs: new DiskFileSystem(),
-    clock: systemClock,
-    timers: systemTimers,
-    prng: systemPrng(),
-    directory: join(directory, 'wal'),
-  })
-
   test('keeps what it stored over restarts, cuts and releases', async () => {
     const first = await openLog(real().fs, real())
     for (let i = 1; i <= 60; i++) {
@@ -141,27 +162,6 @@ describe('the log on a real disk', () => {
 })
 
 describe('the lock of a data directory (F9)', () => {
-  /** A process that locks the directory, says so or why not, and waits to be ended. */
-  async function locker(): Promise<{ child: ChildProcess; answer: string; stderr: () => string }> {
-    const script = `
-      const { DiskFileSystem } = await import(${JSON.stringify(DISK.href)})
-      try {
-        await new DiskFileSystem().lock(${JSON.stringify(directory)})
-        console.log('locked')
-        setInterval(() => undefined, 60_000)
-      } catch (error) {
-        console.log(error.code)
-      }`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script])
-    children.push(child)
-    let stderr = ''
-    child.stderr.on('data', (chunk: Buffer) => {
-      stderr += chunk.toString()
-    })
-    const [chunk] = (await once(child.stdout, 'data')) as [Buffer]
-    return { child, answer: chunk.toString().trim(), stderr: () => stderr }
-  }
-
   test('keeps a second process out, without a word on stderr', async () => {
     const first = await locker()
     const second = await locker()

@@ -35,6 +35,21 @@ function pieces(bytes: Buffer, size: number): Uint8Array[] {
   )
 }
 
+async function trial(number: number, act: (store: SnapshotStore) => Promise<unknown>) {
+  const fs = new MemoryFileSystem()
+  const store = await open(fs)
+  await store.save(header(5), [state(5)])
+  const first = fs.operationCount
+  fs.fault = (operation) =>
+    operation.number === first + number ? { type: 'crash', keptBytes: 150 } : undefined
+  const isDone = await act(store).then(
+    () => true,
+    () => false,
+  )
+  fs.fault = undefined
+  return { fs, isDone }
+}
+
 describe('a saved snapshot', () => {
   test('is there with its state as soon as save resolves', async () => {
     const fs = new MemoryFileSystem()
@@ -92,21 +107,6 @@ describe('a saved snapshot', () => {
 })
 
 describe('a crash (F34)', () => {
-  async function trial(number: number, act: (store: SnapshotStore) => Promise<unknown>) {
-    const fs = new MemoryFileSystem()
-    const store = await open(fs)
-    await store.save(header(5), [state(5)])
-    const first = fs.operationCount
-    fs.fault = (operation) =>
-      operation.number === first + number ? { type: 'crash', keptBytes: 150 } : undefined
-    const isDone = await act(store).then(
-      () => true,
-      () => false,
-    )
-    fs.fault = undefined
-    return { fs, isDone }
-  }
-
   const acts = {
     save: (store: SnapshotStore) => store.save(header(9), [state(9)]),
     install: async (store: SnapshotStore) => (await store.stage([await stream(9)])).commit(),

@@ -38,13 +38,12 @@ function recordAt(offsets: readonly number[], at: number): number {
 }
 
 describe('one damaged byte of a closed log (F25)', () => {
-  test('is found, with file and offset, and nothing is changed; or it holds nothing', async () => {
-    const { fs, wal, model, offsets } = await flushedLog()
+  test('of a record or a header is found, with file and offset, and nothing is changed', async () => {
+    const { fs, wal, offsets } = await flushedLog()
     await wal.close()
     const end = offsets.at(-1)!
-    for (let at = 0; at < end + 64; at++) {
-      // Behind the marks their pages hold nothing: a few bytes of them stand for all.
-      if (at >= 4096 && at < RECORDS_AT && at % 4096 >= 64 && at % 61 > 0) continue
+    for (let at = 0; at < end; at++) {
+      if (at === 4096) at = RECORDS_AT
       const copy = fs.clone()
       copy.damage(FIRST, at, 1 << (at % 8))
       const changed: string[] = []
@@ -52,20 +51,27 @@ describe('one damaged byte of a closed log (F25)', () => {
         if (isChange(operation) && operation.kind !== 'makeDirectory') changed.push(operation.kind)
         return undefined
       }
-      const isHeader = at < 4096
-      const isRecord = at >= RECORDS_AT && at < end
-      if (isHeader || isRecord) {
-        const offset = isHeader ? 0 : recordAt(offsets, at)
-        await expect(openLog(copy), `byte ${at}`).rejects.toMatchObject({
-          code: 'WAL_CORRUPT',
-          details: { file: FIRST, offset },
-        })
-        expect(changed).toEqual([])
-      } else {
-        const { wal: opened, model: found } = await openLog(copy)
-        expect(found.describe(), `byte ${at}`).toBe(model.describe())
-        await opened.close()
-      }
+      await expect(openLog(copy), `byte ${at}`).rejects.toMatchObject({
+        code: 'WAL_CORRUPT',
+        details: { file: FIRST, offset: at < 4096 ? 0 : recordAt(offsets, at) },
+      })
+      expect(changed).toEqual([])
+    }
+  })
+
+  test('of a mark, or of room that holds nothing, loses nothing', async () => {
+    const { fs, wal, model, offsets } = await flushedLog()
+    await wal.close()
+    const end = offsets.at(-1)!
+    for (let at = 4096; at < end + 64; at++) {
+      if (at === RECORDS_AT) at = end
+      // Behind the marks their pages hold nothing: a few bytes of them stand for all.
+      if (at < RECORDS_AT && at % 4096 >= 64 && at % 61 > 0) continue
+      const copy = fs.clone()
+      copy.damage(FIRST, at, 1 << (at % 8))
+      const { wal: opened, model: found } = await openLog(copy)
+      expect(found.describe(), `byte ${at}`).toBe(model.describe())
+      await opened.close()
     }
   })
 

@@ -53,10 +53,11 @@ async function snapshot(world: World): Promise<void> {
   model.apply(saved)
 }
 
-async function restart(world: World): Promise<void> {
+async function expectAfterRestart(world: World): Promise<void> {
   const { fs, prng, log, model } = world
-  if (prng.next(2) === 0) await log.wal.close()
-  else if (prng.next(2) === 0) fs.kill()
+  const end = prng.next(4)
+  if (end < 2) await log.wal.close()
+  else if (end === 2) fs.kill()
   else fs.losePower(prng)
   world.log = await openLog(fs, { after: world.after, seed: prng.next(1000) })
   const expected = model.from(world.after)
@@ -75,11 +76,12 @@ test.each(Array.from({ length: 40 }, (_, seed) => seed))('seed %i', async (seed)
     const dice = prng.next(20)
     if (dice < 14) await saveEntries(world)
     else if (dice < 16) await snapshot(world)
-    else if (dice < 18) await restart(world)
+    else if (dice < 18) await expectAfterRestart(world)
     else {
       world.log.timers.advance(prng.next(300))
       await settle()
     }
   }
-  await restart(world)
+  await expectAfterRestart(world)
+  expect(world.log.lastIndex).toBe(world.model.lastIndex)
 })

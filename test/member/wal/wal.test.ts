@@ -18,6 +18,12 @@ function segments(fs: MemoryFileSystem): string[] {
   return fs.names(LOG_DIRECTORY)
 }
 
+async function filled(fs: MemoryFileSystem, count: number) {
+  const log = await openLog(fs)
+  for (let i = 1; i <= count; i++) await log.wal.save(batch([entry(i, 1, 1000)], hardState(1, i)))
+  return log
+}
+
 describe('what was saved', () => {
   test('a fresh log is empty', async () => {
     const { wal, hardState, lastIndex, repaired, model } = await openLog(new MemoryFileSystem())
@@ -253,12 +259,6 @@ describe('snapshots', () => {
 })
 
 describe('segments that are no longer needed', () => {
-  async function filled(fs: MemoryFileSystem, count: number) {
-    const log = await openLog(fs)
-    for (let i = 1; i <= count; i++) await log.wal.save(batch([entry(i, 1, 1000)], hardState(1, i)))
-    return log
-  }
-
   test('release keeps what a restart needs, and the last hard state with it', async () => {
     const fs = new MemoryFileSystem()
     const { wal } = await filled(fs, 40)
