@@ -5,9 +5,8 @@
 
 import { basename, dirname } from 'node:path'
 import { RaftbaseError, type ErrorCode } from '../../lib/errors.ts'
-import type { Prng } from '../../lib/prng.ts'
 import type { DirectoryLock, FileHandle, FileSystem } from '../../member/src/wal/file-system.ts'
-import { MemoryDirectory, MemoryInode } from './memory-inode.ts'
+import { MemoryDirectory, MemoryInode, type Survival } from './memory-inode.ts'
 
 export type OperationKind =
   | 'open'
@@ -44,9 +43,6 @@ export type Fault =
 
 /** What a call meets once its process or machine is gone. Nobody may take it for an answer of the disk. */
 export class SimulatedCrash extends Error {}
-
-/** What becomes of the unflushed: all kept, none, or any subset with torn writes as the Prng says. */
-export type Survival = 'all' | 'none' | Prng
 
 export interface MemoryFileSystemOptions {
   /** Asked before each operation. */

@@ -1,7 +1,10 @@
 // What MemoryFileSystem keeps of a file and of a directory: what is durable, what reads show, and the changes between the
 // two, each of which a power loss may keep, drop or tear on its own.
 
-import type { Survival } from './memory-file-system.ts'
+import type { Prng } from '../../lib/prng.ts'
+
+/** What becomes of the unflushed when power is lost: all kept, none, or any subset with torn writes as the Prng says. */
+export type Survival = 'all' | 'none' | Prng
 
 const SECTOR_BYTES = 512
 

@@ -1,3 +1,5 @@
+// The identity file: atomic replacement under any crash, and damage of any byte.
+
 import { describe, expect, test } from 'vitest'
 import {
   METADATA_FILE,
@@ -6,7 +8,7 @@ import {
   writeMetadata,
 } from '../../../member/src/wal/metadata.ts'
 import { IDENTITY } from '../../support/log-harness.ts'
-import { MemoryFileSystem } from '../../support/memory-file-system.ts'
+import { MemoryFileSystem, SimulatedCrash } from '../../support/memory-file-system.ts'
 import { SeededPrng } from '../../../lib/prng.ts'
 
 const DIRECTORY = '/data'
@@ -60,6 +62,20 @@ describe('the identity of a data directory', () => {
         await writeMetadata(fs, DIRECTORY, next)
       }
     }
+  })
+
+  test('is not forgotten once a start has read it', async () => {
+    const fs = await stored()
+    fs.losePower('none')
+    fs.fault = ({ kind }) => (kind === 'flushDirectory' ? { type: 'crash' } : undefined)
+    await expect(writeMetadata(fs, DIRECTORY, { ...METADATA, incarnation: 2 })).rejects.toThrow(
+      SimulatedCrash,
+    )
+    fs.fault = undefined
+    fs.kill()
+    expect(await readMetadata(fs, DIRECTORY)).toMatchObject({ incarnation: 2 })
+    fs.losePower('none')
+    expect(await readMetadata(fs, DIRECTORY)).toMatchObject({ incarnation: 2 })
   })
 
   test('damaged in any byte is refused with the file named (F25)', async () => {

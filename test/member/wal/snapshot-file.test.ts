@@ -1,3 +1,5 @@
+// Snapshots as files and as streams: crashes at every stage, and streams that are damaged, cut short or not ours.
+
 import { describe, expect, test } from 'vitest'
 import { SeededPrng } from '../../../lib/prng.ts'
 import { encodeSnapshotStream, SnapshotStore } from '../../../member/src/wal/snapshot-file.ts'

@@ -22,8 +22,8 @@ import {
   MemoryFileSystem,
   type Operation,
   SimulatedCrash,
-  type Survival,
 } from '../../support/memory-file-system.ts'
+import type { Survival } from '../../support/memory-inode.ts'
 
 /** Everything a run has done so far, as seen from outside. */
 interface Run {

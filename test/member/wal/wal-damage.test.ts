@@ -120,7 +120,7 @@ describe('damage told from a torn write by what stands elsewhere', () => {
   })
 
   test('a mark torn while it is written does not hide the one before it', async () => {
-    const { fs, wal, timers } = await flushedLog()
+    const { fs, wal, timers, offsets } = await flushedLog()
     timers.advance(200)
     await settle()
     await wal.save(batch([entry(7, 2, 30)]))
@@ -133,8 +133,14 @@ describe('damage told from a torn write by what stands elsewhere', () => {
     const copy = fs.clone()
     const opened = await openLog(copy)
     expect(opened.lastIndex).toBe(7)
-    fs.damage(FIRST, RECORDS_AT, 1)
-    await expect(openLog(fs)).rejects.toMatchObject({ code: 'WAL_CORRUPT' })
+    // Without the later record, the first mark is all that tells.
+    const bytes = fs.contents(FIRST)
+    for (let at = offsets[3]!; at < bytes.length; at++) fs.damage(FIRST, at, bytes[at]!)
+    fs.damage(FIRST, offsets[2]! + 30, 1)
+    await expect(openLog(fs)).rejects.toMatchObject({
+      code: 'WAL_CORRUPT',
+      details: { offset: offsets[2], flushedThrough: offsets[3] },
+    })
   })
 
   test('flushed records that the disk forgot are missed (F29)', async () => {

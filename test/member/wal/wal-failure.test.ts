@@ -141,6 +141,57 @@ describe('a failed flush (F26)', () => {
   })
 })
 
+/** Holds operations of one kind until they are let go. */
+function hold(fs: MemoryFileSystem, kind: Operation['kind']) {
+  const waiting: (() => void)[] = []
+  fs.delay = (operation) =>
+    operation.kind === kind ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve()
+  return {
+    waiting,
+    letGo: () => {
+      fs.delay = undefined
+      for (const resolve of waiting.splice(0)) resolve()
+    },
+  }
+}
+
+describe('work beside a save', () => {
+  test('has the file to itself while it stores a deferred commit index', async () => {
+    const fs = new MemoryFileSystem()
+    const { wal, timers } = await openLog(fs)
+    await wal.save(batch(entries(1, 3), hardState(1, 0)))
+    await wal.save({ entries: [], hardState: hardState(1, 2), sync: false })
+    const held = hold(fs, 'writeAndFlush')
+    timers.advance(200)
+    const saving = wal.save(batch([entry(4, 1)]))
+    await settle()
+    expect(held.waiting).toHaveLength(1)
+    held.letGo()
+    await saving
+    fs.losePower('none')
+    const reopened = await openLog(fs)
+    expect(reopened.model.entries).toEqual(entries(1, 4))
+    expect(reopened.hardState).toEqual(hardState(1, 2))
+    await reopened.wal.close()
+  })
+
+  test('that fails while a save waits for its room fails the save, and is not done again', async () => {
+    const fs = new MemoryFileSystem()
+    const held = hold(fs, 'flush')
+    fs.fault = ({ kind }) => (kind === 'flush' ? DISK_FAILED : undefined)
+    const { wal } = await openLog(fs, { segmentBytes: 1024 * 1024 })
+    const saving = wal.save(batch([entry(1, 1, 100_000)]))
+    await settle()
+    expect(held.waiting).toHaveLength(1)
+    fs.fault = undefined
+    const before = fs.operationCount
+    held.letGo()
+    await expect(saving).rejects.toMatchObject({ code: 'DISK_FAILED' })
+    expect([wal.isFailed, fs.operationCount]).toEqual([true, before])
+    await wal.close()
+  })
+})
+
 describe('a full disk (F27)', () => {
   test('refuses a save before anything is written, and takes it when there is space again', async () => {
     const fs = new MemoryFileSystem({ capacityBytes: 60_000 })

@@ -1,3 +1,5 @@
+// The log when nothing goes wrong: what is replayed after which saves, cuts, snapshots and releases.
+
 import { describe, expect, test } from 'vitest'
 import { MemoryFileSystem } from '../../support/memory-file-system.ts'
 import {
