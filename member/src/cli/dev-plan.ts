@@ -1,9 +1,17 @@
 // Which members `raftbase dev` starts, where they listen and where their data is; and whether this machine has room for
 // them. Nothing is started here.
 
-import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, rmdirSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { httpUrl } from '../address.ts'
 import { DEV_MEMBER_COUNTS } from '../settings.ts'
 
@@ -111,7 +119,7 @@ async function whyRefused(host: string, port: number): Promise<string | undefine
 /** Tries what a member will do: access rights alone say nothing to root or on a read-only disk. */
 function whyUnusable(dataDir: string): string | undefined {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeDirectory(dataDir)
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
     rmdirSync(mkdtempSync(join(dataDir, '.probe-')))
     return undefined
@@ -119,6 +127,13 @@ function whyUnusable(dataDir: string): string | undefined {
     const reason = error instanceof Error ? error.message : String(error)
     return `the directory ${dataDir} cannot be written: ${reason}`
   }
+}
+
+/** Parents first. Not by `recursive`, which never ends below a directory where nothing can be made (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
 }
 
 /** A cluster of another size left its data here: its members would wait for each other in vain. */

@@ -64,8 +64,9 @@ class DevCluster {
   readonly #allEnded = Promise.withResolvers<undefined>()
   #stopping = false
   #shownLeader: string | undefined
-  /** Since when the cluster is as it is without being shown. */
-  #waitingSinceMs = systemClock.monotonicMs()
+  /** Who leads by the last look, undefined for nobody, and since when. */
+  #leader: string | undefined
+  #leaderSinceMs = systemClock.monotonicMs()
   #wake = Promise.withResolvers<void>()
 
   constructor(plan: readonly PlannedMember[]) {
@@ -161,23 +162,23 @@ class DevCluster {
   #maybeShow(views: readonly MemberView[]): boolean {
     const nowMs = systemClock.monotonicMs()
     const leadership = findLeadership(views)
-    if (leadership !== undefined && leadership.leader === this.#shownLeader) {
-      this.#waitingSinceMs = nowMs
-      return true
+    if (leadership?.leader !== this.#leader) {
+      this.#leader = leadership?.leader
+      this.#leaderSinceMs = nowMs
     }
-    const waitedMs = nowMs - this.#waitingSinceMs
+    const sinceMs = nowMs - this.#leaderSinceMs
     if (leadership === undefined) {
-      if (waitedMs >= NO_LEADER_MS && !this.#stopping) {
-        process.stderr.write(`raftbase dev: no leader for ${Math.round(waitedMs / 1000)} s\n`)
-        this.#waitingSinceMs = nowMs
+      if (sinceMs >= NO_LEADER_MS && !this.#stopping) {
+        process.stderr.write(`raftbase dev: no leader for ${Math.round(sinceMs / 1000)} s\n`)
+        this.#leaderSinceMs = nowMs
       }
       return false
     }
-    if (!leadership.isAgreed && waitedMs < AGREEMENT_MS) return false
+    if (leadership.leader === this.#shownLeader) return true
+    if (!leadership.isAgreed && sinceMs < AGREEMENT_MS) return false
     const separator = this.#shownLeader === undefined ? '' : '\n'
     process.stdout.write(separator + renderViews(views, leadership))
     this.#shownLeader = leadership.leader
-    this.#waitingSinceMs = nowMs
     return true
   }
 }
