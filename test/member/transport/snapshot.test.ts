@@ -187,8 +187,9 @@ test('a source that fails half-way leaves no snapshot behind', async () => {
 })
 
 test('a transfer that stops moving is given up on both sides at their idle limits (F39)', async () => {
-  const a = await startMember({ number: 1, limits: { snapshotIdleMs: 1000 } })
-  const b = await startMember({ number: 2, limits: { snapshotIdleMs: 1000 } })
+  // Far apart, so that the sender's own limit is what ends it and not the receiver's reset.
+  const a = await startMember({ number: 1, limits: { snapshotIdleMs: 700 } })
+  const b = await startMember({ number: 2, limits: { snapshotIdleMs: 3000 } })
   const proxy = await startProxy(b.port)
   a.transport.setPeers([addressOf(b, proxy.url)])
   b.transport.setPeers([addressOf(a)])
