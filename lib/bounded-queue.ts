@@ -8,7 +8,9 @@ export class BoundedQueue<T> {
   #items: (T | undefined)[] = []
 
   constructor(limit: number) {
-    invariant(Number.isInteger(limit) && limit > 0, 'queue limit is not a positive integer', { limit })
+    invariant(Number.isInteger(limit) && limit > 0, 'queue limit is not a positive integer', {
+      limit,
+    })
     this.limit = limit
   }
 

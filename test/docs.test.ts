@@ -5,13 +5,20 @@ import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../lib/errors.ts'
 import { Registry } from '../lib/metrics.ts'
 import { registerProcessMetrics } from '../lib/process-metrics.ts'
+import { NodeMetrics } from '../member/src/metrics.ts'
 import { registerRestMetrics } from '../member/src/rest/metrics.ts'
 
 const none = () => 0
+const unread = (): never => {
+  throw new Error('listed, not scraped')
+}
 
 /** Whoever registers metrics adds a line here; docs/metrics.md then has to list them. */
 const REGISTRARS: readonly ((registry: Registry) => void)[] = [
   (registry) => registerProcessMetrics(registry, { version: '0', startedAtMs: 0 })(),
+  (registry) => {
+    new NodeMetrics(registry).observe({ status: unread, pendingCount: 0 })
+  },
   (registry) => {
     registerRestMetrics(registry, { inFlight: none, heldBodyBytes: none, openConnections: none })
   },

@@ -3,7 +3,6 @@
 // first, then the front ends, then the member itself.
 
 import type { Server } from 'node:http'
-import type { FastifyInstance } from 'fastify'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
 import { RaftbaseError } from '../../lib/errors.ts'
 import { Lifecycle } from '../../lib/lifecycle.ts'
@@ -18,9 +17,9 @@ import { checkLimits } from './limits.ts'
 import { openDataDirectory } from './node/data-directory.ts'
 import { identityOf } from './node/identity.ts'
 import { Member } from './node/member.ts'
-import { NodeMetrics } from './node/metrics.ts'
+import { NodeMetrics } from './metrics.ts'
 import { nodeSettings } from './node/settings.ts'
-import { createRestApp } from './rest/app.ts'
+import { createRestApp, type RestServer } from './rest/app.ts'
 import { REST_LIMITS } from './rest/limits.ts'
 import { DEFAULT_TRANSPORT_LIMITS, PEER_PROTOCOL_VERSION } from './transport/options.ts'
 import { PeerTransport } from './transport/peer-transport.ts'
@@ -168,7 +167,7 @@ async function openRest(options: {
   member: Member
   log: Logger
   registry: Registry
-}): Promise<FastifyInstance> {
+}): Promise<RestServer> {
   const { config, member, log, registry } = options
   const limits = { ...REST_LIMITS, requestBytesMax: config.maxRequestBytes }
   const app = createRestApp({ node: member, log, metrics: registry, limits })
@@ -208,7 +207,10 @@ function listenError(error: unknown, address: HostPort, field: string): Raftbase
   if (code === 'EADDRINUSE') {
     return new RaftbaseError('ADDRESS_IN_USE', 'address is already in use', { details })
   }
-  return new RaftbaseError('CONFIG_INVALID', 'address cannot be listened on', { details, cause: error })
+  return new RaftbaseError('CONFIG_INVALID', 'address cannot be listened on', {
+    details,
+    cause: error,
+  })
 }
 
 function asError(error: unknown): Error {

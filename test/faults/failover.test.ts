@@ -1,12 +1,14 @@
 // Real processes that die, freeze and leave under a stream of writes (faults.md section 4). Safety is asserted on every
 // attempt; a time limit is met when one attempt of three meets it, because the machine may be busy with something else.
 
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { missingWrites, ProbeWriter } from '../support/probe-writer.ts'
 import { eventually, ProcessCluster } from '../support/process-cluster.ts'
 
 const ELECTION_MS = 1000
 const ATTEMPTS = 3
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 30_000 })
 
 let cluster: ProcessCluster | undefined
 afterEach(async () => {
@@ -23,14 +25,22 @@ async function startCluster(count: number, flags: readonly string[] = []): Promi
 /** Writes for a while: resolves once `count` more writes were acknowledged. */
 async function acknowledges(writer: ProbeWriter, count: number): Promise<void> {
   const target = writer.acknowledged.length + count
-  await eventually('acknowledged writes', () => (writer.acknowledged.length >= target ? true : undefined), {
-    timeoutMs: 15_000,
-    explain: () => cluster?.outputs() ?? '',
-  })
+  await eventually(
+    'acknowledged writes',
+    () => (writer.acknowledged.length >= target ? true : undefined),
+    {
+      timeoutMs: 15_000,
+      explain: () => cluster?.outputs() ?? '',
+    },
+  )
 }
 
 /** Runs `attempt` up to three times, until the gap it returns is within `limitMs`; prints what was measured. */
-async function withinOneOf(what: string, limitMs: number, attempt: () => Promise<number>): Promise<void> {
+async function withinOneOf(
+  what: string,
+  limitMs: number,
+  attempt: () => Promise<number>,
+): Promise<void> {
   const gaps: number[] = []
   for (let i = 0; i < ATTEMPTS; i++) {
     gaps.push(Math.round(await attempt()))
@@ -45,7 +55,10 @@ test('a killed leader is replaced within 300 ms and no acknowledged write is los
   await withinOneOf('F1 GAP', 300, async () => {
     const leader = await c.agreedLeader()
     const survivors = c.members.filter((member) => member !== leader)
-    const writer = new ProbeWriter({ endpoints: () => survivors.map((m) => m.api), prefix: `f1-${Date.now()}` })
+    const writer = new ProbeWriter({
+      endpoints: () => survivors.map((m) => m.api),
+      prefix: `f1-${Date.now()}`,
+    })
     await acknowledges(writer, 50)
     await c.kill(leader)
     await acknowledges(writer, 50)
@@ -97,7 +110,8 @@ test('members terminated one after the other hand leadership over and lose no re
   const c = await startCluster(3)
   await withinOneOf('F4 GAP', 100, async () => {
     let leader = await c.agreedLeader({ among: c.members })
-    const alive = (): string[] => c.members.filter((m) => m !== leader && m.child !== undefined).map((m) => m.api)
+    const alive = (): string[] =>
+      c.members.filter((m) => m !== leader && m.child !== undefined).map((m) => m.api)
     const writer = new ProbeWriter({ endpoints: alive, prefix: `f4-${Date.now()}` })
     await acknowledges(writer, 30)
     for (let i = 0; i < 3; i++) {
@@ -119,7 +133,10 @@ test('a frozen leader is replaced within two election timeouts and steps down wh
   await withinOneOf('F6 GAP', 2 * ELECTION_MS, async () => {
     const leader = await c.agreedLeader({ among: c.members })
     const others = c.members.filter((member) => member !== leader)
-    const writer = new ProbeWriter({ endpoints: () => others.map((m) => m.api), prefix: `f6-${Date.now()}` })
+    const writer = new ProbeWriter({
+      endpoints: () => others.map((m) => m.api),
+      prefix: `f6-${Date.now()}`,
+    })
     await acknowledges(writer, 30)
     leader.child!.kill('SIGSTOP')
     await acknowledges(writer, 50)

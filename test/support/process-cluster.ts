@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../../member/src/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../member/raftbase.js', import.meta.url))
 
 export interface NodeView {
   readonly id: string
@@ -99,16 +99,13 @@ export class ProcessCluster {
 
   flags(member: MemberProcess): string[] {
     return [
-      ...['-name', member.name, '-data-dir', member.dataDir],
-      ...['-client-url', `http://127.0.0.1:${member.clientPort}`],
-      ...['-peer-url', `http://127.0.0.1:${member.peerPort}`],
-      ...['-api-addr', `127.0.0.1:${member.apiPort}`],
-      ...[
-        '-initial-cluster',
-        this.initialCluster,
-        '-initial-cluster-token',
-        this.directory.slice(-12),
-      ],
+      `-name=${member.name}`,
+      `-data-dir=${member.dataDir}`,
+      `-client-url=http://127.0.0.1:${member.clientPort}`,
+      `-peer-url=http://127.0.0.1:${member.peerPort}`,
+      `-api-addr=127.0.0.1:${member.apiPort}`,
+      `-initial-cluster=${this.initialCluster}`,
+      `-initial-cluster-token=${this.directory.slice(-12)}`,
       ...this.extraFlags,
     ]
   }

@@ -47,7 +47,9 @@ async function answer(
     return
   }
   if (request.method !== 'GET') {
-    response.writeHead(405, { allow: 'GET', 'content-type': 'text/plain' }).end('Method Not Allowed')
+    response
+      .writeHead(405, { allow: 'GET', 'content-type': 'text/plain' })
+      .end('Method Not Allowed')
     return
   }
   const reason = await unhealthyBecause(options, url.searchParams.get('serializable') === 'true')

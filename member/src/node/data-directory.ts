@@ -37,9 +37,17 @@ export async function openDataDirectory(options: OpenDataDirectoryOptions): Prom
   try {
     const recorded = await readMetadata(fs, path)
     if (recorded === undefined && !options.isNewCluster) {
-      throw new RaftbaseError('CONFIG_INVALID', 'joining an existing cluster is not supported yet', {
-        details: { field: 'initial-cluster-state', given: 'existing', accepted: 'new, for an empty data directory' },
-      })
+      throw new RaftbaseError(
+        'CONFIG_INVALID',
+        'joining an existing cluster is not supported yet',
+        {
+          details: {
+            field: 'initial-cluster-state',
+            given: 'existing',
+            accepted: 'new, for an empty data directory',
+          },
+        },
+      )
     }
     if (recorded !== undefined) checkRecorded(recorded, options)
     const identity = recorded ?? options.identity
@@ -71,12 +79,17 @@ async function lockDirectory(fs: FileSystem, path: string): Promise<DirectoryLoc
 }
 
 /** Names every fact that differs, as a user would recognize it. */
-function checkRecorded(recorded: Identity, { path, identity, isNewCluster }: OpenDataDirectoryOptions): void {
+function checkRecorded(
+  recorded: Identity,
+  { path, identity, isNewCluster }: OpenDataDirectoryOptions,
+): void {
   const facts: (keyof Identity)[] = ['name', 'token']
   if (isNewCluster) facts.push('initialCluster')
   const differing = facts.filter((fact) => recorded[fact] !== identity[fact])
   if (differing.length === 0) return
-  const differences = differing.map((fact) => `${fact}: ${recorded[fact]} there, ${identity[fact]} here`)
+  const differences = differing.map(
+    (fact) => `${fact}: ${recorded[fact]} there, ${identity[fact]} here`,
+  )
   const whose = differing.includes('name') && differing.length === 1 ? 'member' : 'cluster'
   throw new RaftbaseError('DATA_DIR_FOREIGN', `data directory belongs to another ${whose}`, {
     details: { directory: path, differences },

@@ -6,7 +6,7 @@ import type { Clock, TimerHandle, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { ApplyResult } from '../apply/state-machine.ts'
-import type { MsgSnap, PeerMessage } from '../raft/message.ts'
+import type { PeerMessage } from '../raft/message.ts'
 import type { RawNode } from '../raft/raw-node.ts'
 import type { Ready } from '../raft/ready.ts'
 import type { Index, MemberId, SnapshotMeta, SoftState, Term } from '../raft/types.ts'
@@ -253,7 +253,7 @@ export class Driver implements TransportHandler {
   #withoutSnapshots(messages: readonly PeerMessage[]): readonly PeerMessage[] {
     if (!messages.some((message) => message.type === 'MsgSnap')) return messages
     for (const message of messages) {
-      if (message.type === 'MsgSnap') this.#options.snapshotter().send(message as MsgSnap)
+      if (message.type === 'MsgSnap') this.#options.snapshotter().send(message)
     }
     return messages.filter((message) => message.type !== 'MsgSnap')
   }
@@ -263,7 +263,8 @@ export class Driver implements TransportHandler {
     if (!this.#stopped) this.#options.transport.send(messages)
     if (this.#persistWaiters.length > 0) {
       const { persistedIndex } = this.#raft.status()
-      for (const { resolve } of this.#persistWaiters.filter((w) => w.index <= persistedIndex)) resolve()
+      for (const { resolve } of this.#persistWaiters.filter((w) => w.index <= persistedIndex))
+        resolve()
       this.#persistWaiters = this.#persistWaiters.filter((w) => w.index > persistedIndex)
     }
     this.#schedule()
@@ -366,7 +367,13 @@ export class Driver implements TransportHandler {
     const { from, forward, sequences, reason } = options
     const { term, origin } = forward
     // If it cannot be sent the requests wait for their deadline or for the next term.
-    this.#options.transport.sendToNode(from, { type: 'ForwardRefused', term, origin, sequences, reason })
+    this.#options.transport.sendToNode(from, {
+      type: 'ForwardRefused',
+      term,
+      origin,
+      sequences,
+      reason,
+    })
   }
 
   #onForwardRefused(message: ForwardRefused): void {

@@ -108,3 +108,12 @@ export interface MemberNode {
   /** Whether this member knows a leader and its state is current enough to serve linearizable requests. */
   isReady(): boolean
 }
+
+/** What a node tells whoever counts. Called on hot paths: implementations only add numbers up. */
+export interface NodeObserver {
+  /** A write to the log with its flush. */
+  flushed(durationMs: number, bytes: number): void
+  applied(entries: number): void
+  /** This member sees another leader than before. */
+  leaderChanged(): void
+}

@@ -22,10 +22,10 @@ import type {
   MemberNode,
   MemberState,
   NodeInfo,
+  NodeObserver,
   NodeStatus,
   PutResult,
 } from './member-node.ts'
-import type { NodeMetrics } from './metrics.ts'
 import { deleteResult, getResult, putResult } from './outcomes.ts'
 import { Proposals } from './proposals.ts'
 import { Publisher } from './publisher.ts'
@@ -54,7 +54,7 @@ export interface MemberOptions {
   readonly timers: Timers
   readonly prng: Prng
   readonly log: Logger
-  readonly metrics?: NodeMetrics
+  readonly metrics?: NodeObserver
   /** Identity of this process: 16 hex digits, new at each start. */
   readonly origin: string
   /** The member must end: the disk failed or an invariant broke. Called at most once. */
@@ -94,7 +94,12 @@ export class Member implements MemberNode {
     this.#options = options
     this.#recovered = recovered
     this.#proposals = new Proposals({ clock, limits: settings })
-    this.#reads = new Reads({ clock, readsMax: settings.readsMax, retryMs: settings.readRetryMs, origin })
+    this.#reads = new Reads({
+      clock,
+      readsMax: settings.readsMax,
+      retryMs: settings.readRetryMs,
+      origin,
+    })
     this.#applier = new Applier({
       stateMachine: recovered.stateMachine,
       proposals: this.#proposals,
@@ -107,7 +112,12 @@ export class Member implements MemberNode {
     this.#driver = this.#createDriver()
     this.#snapshotter = this.#createSnapshotter()
     this.#publisher = new Publisher({
-      record: { id: identity.memberId, name: identity.name, level: FEATURE_LEVEL, ...options.attributes },
+      record: {
+        id: identity.memberId,
+        name: identity.name,
+        level: FEATURE_LEVEL,
+        ...options.attributes,
+      },
       recorded: () => this.stateMachine.members.get(identity.memberId),
       propose: (request) => this.#propose(request, { timeoutMs: settings.publishTimeoutMs }),
       timers: options.timers,
@@ -303,14 +313,19 @@ export class Member implements MemberNode {
         timer.cancel()
         this.#softStateListeners.delete(listener)
         if (state.leader === target) resolve()
-        else reject(new RaftbaseError('NOT_LEADER', 'another member took over', { details: { leader: state.leader } }))
+        else
+          reject(
+            new RaftbaseError('NOT_LEADER', 'another member took over', {
+              details: { leader: state.leader },
+            }),
+          )
       }
       this.#softStateListeners.add(listener)
     })
   }
 
   #onSoftState(state: SoftState): void {
-    for (const listener of [...this.#softStateListeners]) listener(state)
+    for (const listener of this.#softStateListeners) listener(state)
     if (state.leader !== undefined && state.leader !== this.#lastLeader) {
       this.#lastLeader = state.leader
       this.#options.metrics?.leaderChanged()

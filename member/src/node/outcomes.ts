@@ -2,7 +2,12 @@
 
 import { RaftbaseError, type ErrorCode } from '../../../lib/errors.ts'
 import { invariant } from '../../../lib/assert.ts'
-import type { ApplyOutcome, ApplyRefusal, ApplyResult, StateMachine } from '../apply/state-machine.ts'
+import type {
+  ApplyOutcome,
+  ApplyRefusal,
+  ApplyResult,
+  StateMachine,
+} from '../apply/state-machine.ts'
 import type { DeleteResult, GetResult, PutResult } from './member-node.ts'
 
 const REFUSALS = {
@@ -31,7 +36,9 @@ export function putResult({ outcome }: ApplyResult): PutResult {
 
 export function deleteResult({ outcome }: ApplyResult): DeleteResult {
   mustBeDone(outcome)
-  invariant(outcome.type === 'deleteRange', 'a delete was answered as something else', { type: outcome.type })
+  invariant(outcome.type === 'deleteRange', 'a delete was answered as something else', {
+    type: outcome.type,
+  })
   const { revision, deleted } = outcome.delete
   return { revision, deleted }
 }
@@ -47,7 +54,9 @@ export function getResult(
   return { revision: result.revision, kv: records.length === 0 ? undefined : records.at(0) }
 }
 
-function mustBeDone(outcome: ApplyOutcome): asserts outcome is Exclude<ApplyOutcome, { type: 'refused' }> {
+function mustBeDone(
+  outcome: ApplyOutcome,
+): asserts outcome is Exclude<ApplyOutcome, { type: 'refused' }> {
   if (outcome.type === 'refused') throw refused(outcome.reason, outcome)
 }
 

@@ -57,7 +57,11 @@ export class Proposals<Result> {
   }
 
   /** Rejects at once with OVERLOADED when the table is full. */
-  add(options: { data: Uint8Array; timeoutMs: number; signal?: AbortSignal | undefined }): Promise<Result> {
+  add(options: {
+    data: Uint8Array
+    timeoutMs: number
+    signal?: AbortSignal | undefined
+  }): Promise<Result> {
     const { data, timeoutMs, signal } = options
     if (this.#closed !== undefined) return Promise.reject(this.#closed)
     if (
@@ -145,9 +149,7 @@ export class Proposals<Result> {
 
   /** Queues what was handed to the leader of `term` once more: the connection to it was made anew. */
   sendAgain(term: Term): void {
-    this.putBack(
-      [...this.#pending.values()].filter((p) => p.sentTerm === term && !p.queued),
-    )
+    this.putBack([...this.#pending.values()].filter((p) => p.sentTerm === term && !p.queued))
   }
 
   /** An entry of this process was applied: answers its request, if that still waits. */
@@ -169,7 +171,7 @@ export class Proposals<Result> {
 
   /** A snapshot replaced the state: what was sent up to its term may be inside it, and nobody can tell. */
   snapshotInstalled(term: Term): void {
-    for (const proposal of [...this.#pending.values()]) {
+    for (const proposal of this.#pending.values()) {
       if (proposal.sentTerm !== undefined && proposal.sentTerm <= term) {
         this.#settle(proposal).reject(unknownOutcome('a snapshot replaced the state'))
       }
@@ -192,7 +194,7 @@ export class Proposals<Result> {
   /** Answers everything: what waits to be sent with `error`, what was sent with OUTCOME_UNKNOWN. Later adds fail. */
   close(error: RaftbaseError): void {
     this.#closed = error
-    for (const proposal of [...this.#pending.values()]) {
+    for (const proposal of this.#pending.values()) {
       this.#settle(proposal)
       proposal.reject(
         proposal.sentTerm === undefined ? error : unknownOutcome('the member stopped'),

@@ -44,12 +44,16 @@ export class Publisher {
     const { record, propose, log, timers } = this.#options
     try {
       await propose({ type: 'memberAttributes', ...record })
-      log.info({ clientUrls: record.clientUrls, apiUrls: record.apiUrls }, 'published local member to cluster through raft')
+      log.info(
+        { clientUrls: record.clientUrls, apiUrls: record.apiUrls },
+        'published local member to cluster through raft',
+      )
     } catch (err) {
       log.debug({ err }, 'local member not published yet')
     }
     this.#busy = false
-    if (!this.#stopped && !this.#isRecorded()) this.#retry = timers.after(RETRY_MS, () => this.wake())
+    if (!this.#stopped && !this.#isRecorded())
+      this.#retry = timers.after(RETRY_MS, () => this.wake())
   }
 
   #isRecorded(): boolean {

@@ -134,7 +134,10 @@ export class Reads {
   #expire(reads: readonly WaitingRead[], nowMs: number): void {
     for (const read of reads) {
       if (read.deadlineMs > nowMs) continue
-      this.#fail(read, new RaftbaseError('TIMEOUT', 'leadership was not confirmed before the deadline'))
+      this.#fail(
+        read,
+        new RaftbaseError('TIMEOUT', 'leadership was not confirmed before the deadline'),
+      )
     }
   }
 

@@ -46,9 +46,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const snapshots = await SnapshotStore.open({ fs, directory: directory.snapshotPath, clusterId })
   const snapshot = await snapshots.newest()
   const stateMachine =
-    snapshot === undefined
-      ? freshState(options)
-      : await restoreState(snapshots.read(snapshot.path))
+    snapshot === undefined ? freshState(options) : await restoreState(snapshots.read(snapshot.path))
   const tail = new ReplayedTail(stateMachine, snapshot?.meta, settings)
   const opened = await Wal.open({
     fs,
@@ -65,20 +63,30 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     onFailure: options.onFailure,
   })
   if (!directory.isInitialized) {
-    await initialize(options, opened.hardState !== undefined || opened.lastIndex > 0 || snapshot !== undefined)
+    await initialize(
+      options,
+      opened.hardState !== undefined || opened.lastIndex > 0 || snapshot !== undefined,
+    )
   }
   if (opened.repaired !== undefined) log.warn({ ...opened.repaired }, 'torn log tail removed')
   const raftInitial = tail.initialState(opened.hardState)
   const { applied, hardState } = raftInitial
   const durationMs = Math.round(clock.monotonicMs() - startMs)
-  log.info({ applied, lastIndex: opened.lastIndex, term: hardState.term, durationMs }, 'data directory read')
-  return { wal: opened.wal, snapshots, snapshotIndex: snapshot?.meta.index ?? 0, stateMachine, raftInitial }
+  log.info(
+    { applied, lastIndex: opened.lastIndex, term: hardState.term, durationMs },
+    'data directory read',
+  )
+  return {
+    wal: opened.wal,
+    snapshots,
+    snapshotIndex: snapshot?.meta.index ?? 0,
+    stateMachine,
+    raftInitial,
+  }
 }
 
 /** Builds a state from the chunks of a snapshot, yielding to the event loop between them. */
-export async function restoreState(
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<StateMachine> {
+export async function restoreState(chunks: AsyncIterable<Uint8Array>): Promise<StateMachine> {
   const restorer = new StateMachineRestorer()
   for await (const chunk of chunks) restorer.addChunk(chunk)
   return restorer.finish()
@@ -97,7 +105,15 @@ function freshState({ directory, initialMembers }: RecoverOptions): StateMachine
   const { token } = directory.identity
   const members = initialMembers.map((member): MemberRecord => {
     const { name, peerUrls } = member
-    return { id: memberIdOf(token, name, 1), name, peerUrls, clientUrls: [], apiUrls: [], version: '', level: 0 }
+    return {
+      id: memberIdOf(token, name, 1),
+      name,
+      peerUrls,
+      clientUrls: [],
+      apiUrls: [],
+      version: '',
+      level: 0,
+    }
   })
   const confState: ConfState = {
     voters: members.map((member) => member.id).toSorted(),

@@ -9,7 +9,8 @@ export function logTrace(log: Logger, event: TraceEvent): void {
     case 'roleChanged': {
       const { from, to, term, reason } = event
       // A pre-vote changes nothing that others see; a follower that keeps asking would fill the log.
-      if (to === 'preCandidate' || from === 'preCandidate') log.debug({ from, to, term, reason }, 'role changed')
+      if (to === 'preCandidate' || from === 'preCandidate')
+        log.debug({ from, to, term, reason }, 'role changed')
       else log.info({ from, to, term, reason }, 'role changed')
       return
     }

@@ -58,7 +58,8 @@ function handleAppend(state: RaftState, message: MsgApp): void {
     acknowledge(state, message.from, log.committed)
     return
   }
-  if (!log.has(prevIndex, prevTerm)) {
+  // A member that waits to be added knows no membership: entries alone would never tell it the first one.
+  if (isBlank(state) || !log.has(prevIndex, prevTerm)) {
     refuseAppend(state, message)
     return
   }
@@ -68,6 +69,11 @@ function handleAppend(state: RaftState, message: MsgApp): void {
   const last = prevIndex + entries.length
   log.commitTo(Math.min(message.commit, last))
   acknowledge(state, message.from, last)
+}
+
+/** Waits to be added: only a snapshot gives it a membership to start from. */
+function isBlank({ log, confState }: RaftState): boolean {
+  return log.lastIndex === 0 && confState.voters.length === 0
 }
 
 function acknowledge(state: RaftState, to: MemberId, index: Index): void {

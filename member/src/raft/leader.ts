@@ -115,6 +115,11 @@ function handleAck(state: RaftState, progress: Progress, message: MsgAppResp): v
 }
 
 function handleRefusal(state: RaftState, progress: Progress, message: MsgAppResp): void {
+  if (message.index === 0) {
+    progress.needsSnapshot = true
+    state.replicationDue = true
+    return
+  }
   const hint = state.log.lastWithTermAtMost(message.hintTerm, message.hintIndex)
   if (progress.maybeDecrease(message.index, hint)) state.replicationDue = true
 }

@@ -18,9 +18,19 @@ export function appendConfChange(state: RaftState, change: ConfChange): ProposeR
   if (!state.hasCommittedInTerm) return 'notReady'
   if (state.pendingConfIndex > state.log.applied) return 'confChangePending'
   if (confChangeProblem(state.confState, change) !== undefined) return 'confChangeInvalid'
+  if (abandons(state, change)) return 'confChangeInvalid'
   appendEntry(state, NO_BYTES, change)
   state.pendingConfIndex = state.log.lastIndex
   return undefined
+}
+
+/**
+ * Whether the change takes the vote of a leader whose vote the others cannot do without until they know of the change.
+ * If it vanished at that moment, nobody could ever be elected again. It hands leadership over first.
+ */
+function abandons({ confState, id }: RaftState, change: ConfChange): boolean {
+  if (change.changes.length === 0 || confState.voters.length > 2) return false
+  return !applyConfChange(confState, change).voters.includes(id)
 }
 
 /** The state machine has applied everything up to `index`: changes of membership among it are in force now. */

@@ -27,6 +27,8 @@ export class Progress {
   mustSend = false
   /** The commit index the newest message told. */
   sentCommit: Index = 0
+  /** It refused the very first entry: it has no membership to begin with. */
+  needsSnapshot = false
   /** In `snapshot`: the index it was offered at. */
   pendingSnapshot: Index = 0
   /** No further snapshot is offered before this tick. */
@@ -104,6 +106,7 @@ export class Progress {
     this.probeSent = false
     this.mustSend = false
     this.pendingSnapshot = 0
+    this.needsSnapshot = false
     this.sentCommit = 0
     this.inflights.clear()
   }

@@ -22,7 +22,7 @@ import type {
   Status,
 } from './ready.ts'
 import { appendBatch, countOwnFlush, flushAppends } from './replication.ts'
-import { becomeFollower } from './roles.ts'
+import { becomeFollower, expectLeaderSoon } from './roles.ts'
 import { RaftState, emptyOutbox } from './state.ts'
 import type { InitialState } from './state.ts'
 import type {
@@ -64,6 +64,7 @@ export class RawNode {
     const state = new RaftState(options)
     this.#state = state
     becomeFollower(state, { term: state.term, leader: undefined, reason: 'start' })
+    expectLeaderSoon(state)
     this.#hardState = hardState
     this.#softState = { leader: undefined, role: 'follower' }
     checkState(state)

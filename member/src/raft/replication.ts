@@ -83,11 +83,11 @@ export function flushAppends(state: RaftState): void {
 /** Sends one MsgApp or offers a snapshot; returns whether another MsgApp may follow at once. */
 function maybeSendAppend(state: RaftState, progress: Progress): boolean {
   const { log, config } = state
-  if (progress.isPaused && !progress.mustSend) return false
   if (progress.state === 'snapshot') return false
+  if (progress.isPaused && !progress.mustSend && !progress.needsSnapshot) return false
   const prevIndex = progress.next - 1
   const prevTerm = log.term(prevIndex)
-  if (prevTerm === undefined) {
+  if (prevTerm === undefined || progress.needsSnapshot) {
     maybeOfferSnapshot(state, progress)
     return false
   }
@@ -133,7 +133,7 @@ function maybeOfferSnapshot(state: RaftState, progress: Progress): void {
   const { electionTicks } = state.config
   progress.mustSend = false
   if (!progress.hasAnswered || progress.lastContact <= now - electionTicks) return
-  if (now < progress.snapshotNotBefore) return
+  if (now < progress.snapshotNotBefore || log.applied === 0) return
   const index = log.applied
   const snapshot: SnapshotMeta = { index, term: log.term(index)!, confState: state.confState }
   progress.becomeSnapshot(index)

@@ -47,6 +47,18 @@ export function becomeLeader(state: RaftState): void {
   countOwnFlush(state)
 }
 
+/**
+ * At the start: a leader, if there is one, is heard within a heartbeat or two, and without one nobody needs to wait for a
+ * whole timeout. The pre-vote keeps this from disturbing anybody.
+ */
+export function expectLeaderSoon(state: RaftState): void {
+  const { electionTicks, heartbeatTicks, id } = state.config
+  const { voters, votersOutgoing } = state.confState
+  const isAlone = voters.length === 1 && voters[0] === id && votersOutgoing.length === 0
+  const soon = 2 * heartbeatTicks + state.prng.next(Math.max(1, electionTicks >> 1))
+  state.electionTimeout = isAlone ? 1 : Math.min(state.electionTimeout, soon)
+}
+
 /** Draws a shorter timeout than a follower's: whoever campaigns knows that there is no leader. */
 export function retrySoon(state: RaftState): void {
   const half = state.config.electionTicks >> 1

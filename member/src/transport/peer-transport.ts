@@ -38,6 +38,7 @@ export {
   type PeerTransportOptions,
   type TransportLimits,
   type TransportLog,
+  type TransportMetrics,
 } from './options.ts'
 export { type PeerNetwork, tcpNetwork } from './socket.ts'
 

@@ -1,3 +1,5 @@
+// Compaction and the state hash (contract etcd-v3 section 3.7), statement by statement.
+
 import { describe, expect, test } from 'vitest'
 import { Store } from '../../../member/src/mvcc/store.ts'
 import { accepted, bytes, copyOf, FROM, put, reasonOf, rows, text } from './support.ts'

@@ -1,3 +1,5 @@
+// Snapshots of the key space: captured in an instant, read piece by piece, restored to an equal store.
+
 import { describe, expect, test } from 'vitest'
 import { hasCode } from '../../../lib/errors.ts'
 import { SeededPrng } from '../../../lib/prng.ts'

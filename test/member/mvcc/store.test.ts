@@ -1,3 +1,5 @@
+// Revisions, ranges, puts and deletes (contract etcd-v3 sections 3.1 to 3.5), statement by statement.
+
 import { describe, expect, test } from 'vitest'
 import { prefixEnd } from '../../../lib/bytes.ts'
 import { SeededPrng } from '../../../lib/prng.ts'

@@ -1,3 +1,5 @@
+// Transactions and guards (contract etcd-v3 section 3.6), statement by statement.
+
 import { describe, expect, test } from 'vitest'
 import {
   type Compare,

@@ -1,3 +1,5 @@
+// A leader proposes each carried request at most once in its term (docs/adr/0009).
+
 import { expect, test } from 'vitest'
 import { SeededPrng } from '../../../lib/prng.ts'
 import { ForwardFilter } from '../../../member/src/node/forward-filter.ts'

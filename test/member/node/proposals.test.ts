@@ -1,3 +1,5 @@
+// What becomes of a request between its arrival and its answer (docs/adr/0009).
+
 import { expect, test } from 'vitest'
 import type { Clock } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
@@ -18,18 +20,21 @@ function table(limits = { proposalsMax: 100, proposalBytesMax: 10_000 }) {
   return { clock, proposals: new Proposals<string>({ clock, limits }) }
 }
 
-function add(proposals: Proposals<string>, options: { bytes?: number; timeoutMs?: number; signal?: AbortSignal } = {}) {
+function add(
+  proposals: Proposals<string>,
+  options: { bytes?: number; timeoutMs?: number; signal?: AbortSignal } = {},
+) {
   const data = new Uint8Array(options.bytes ?? 1)
   const outcome = { value: 'pending' }
-  const done = proposals.add({ data, timeoutMs: options.timeoutMs ?? 1000, signal: options.signal }).then(
-    (value) => {
-      outcome.value = value
-    },
-    (error: RaftbaseError) => {
-      outcome.value = error.code
-    },
-  )
-  return { outcome, done }
+  const timeoutMs = options.timeoutMs ?? 1000
+  const watch = async (): Promise<void> => {
+    try {
+      outcome.value = await proposals.add({ data, timeoutMs, signal: options.signal })
+    } catch (error) {
+      outcome.value = (error as RaftbaseError).code
+    }
+  }
+  return { outcome, done: watch() }
 }
 
 function send(proposals: Proposals<string>, term: number): number[] {

@@ -1,19 +1,21 @@
 // The metrics of everything below the front ends: consensus, log, state, links. Counted where it happens; what is a
 // property of the state is read when it is scraped.
 
-import type { Counter, Histogram, Registry } from '../../../lib/metrics.ts'
-import type { TransportMetrics } from '../transport/options.ts'
-import type { NodeStatus } from './member-node.ts'
+import type { Counter, Histogram, Registry } from '../../lib/metrics.ts'
+import type { NodeObserver, NodeStatus } from './node/member-node.ts'
+import type { TransportMetrics } from './transport/peer-transport.ts'
 
 /** Seconds; powers of two from 0.1 ms, as a flush takes between that and seconds. */
-const FLUSH_BOUNDS = [0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.1, 0.4, 1.6, 6.4]
+const FLUSH_BOUNDS = [
+  0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.1, 0.4, 1.6, 6.4,
+]
 
 export interface ObservedMember {
   status(): NodeStatus
   readonly pendingCount: number
 }
 
-export class NodeMetrics {
+export class NodeMetrics implements NodeObserver {
   readonly transport: TransportMetrics
   readonly #registry: Registry
   readonly #flushSeconds: Histogram
@@ -62,16 +64,36 @@ export class NodeMetrics {
       this.#registry.gaugeFrom({ name, help }, () => read(member.status()))
     }
     gauge('raftbase_raft_current_term', 'The Raft term.', (s) => s.term)
-    gauge('raftbase_raft_is_leader_bool', 'Whether this member leads.', (s) => Number(s.role === 'leader'))
-    gauge('raftbase_raft_has_leader_bool', 'Whether this member knows a leader.', (s) => Number(s.leader !== undefined))
-    gauge('raftbase_raft_committed_index', 'Newest index known to be committed.', (s) => s.committed)
+    gauge('raftbase_raft_is_leader_bool', 'Whether this member leads.', (s) =>
+      Number(s.role === 'leader'),
+    )
+    gauge('raftbase_raft_has_leader_bool', 'Whether this member knows a leader.', (s) =>
+      Number(s.leader !== undefined),
+    )
+    gauge(
+      'raftbase_raft_committed_index',
+      'Newest index known to be committed.',
+      (s) => s.committed,
+    )
     gauge('raftbase_raft_last_index', 'Newest index of the own log.', (s) => s.lastIndex)
-    gauge('raftbase_wal_persisted_index', 'Newest index that is durable here.', (s) => s.persistedIndex)
-    gauge('raftbase_wal_snapshot_index', 'Index of the newest snapshot on disk.', (s) => s.snapshotIndex)
+    gauge(
+      'raftbase_wal_persisted_index',
+      'Newest index that is durable here.',
+      (s) => s.persistedIndex,
+    )
+    gauge(
+      'raftbase_wal_snapshot_index',
+      'Index of the newest snapshot on disk.',
+      (s) => s.snapshotIndex,
+    )
     gauge('raftbase_apply_applied_index', 'Newest index that is applied.', (s) => s.applied)
     gauge('raftbase_mvcc_current_revision', 'Revision of the state.', (s) => s.revision)
     gauge('raftbase_mvcc_live_keys', 'Keys that exist now.', (s) => s.keyCount)
-    gauge('raftbase_mvcc_state_bytes', 'Memory behind the state, off the heap.', (s) => s.stateBytes)
+    gauge(
+      'raftbase_mvcc_state_bytes',
+      'Memory behind the state, off the heap.',
+      (s) => s.stateBytes,
+    )
     gauge('raftbase_transport_connected_peers', 'Peers with both connections open.', (s) => {
       return s.peers.filter((peer) => peer.connected).length
     })
@@ -86,7 +108,10 @@ function transportMetrics(registry: Registry): TransportMetrics {
   const counter = (name: string, help: string): Counter => registry.counter({ name, help })
   const sentMessages = counter('raftbase_transport_sent_messages_total', 'Frames written to peers.')
   const sentBytes = counter('raftbase_transport_sent_bytes_total', 'Bytes written to peers.')
-  const receivedMessages = counter('raftbase_transport_received_messages_total', 'Frames read from peers.')
+  const receivedMessages = counter(
+    'raftbase_transport_received_messages_total',
+    'Frames read from peers.',
+  )
   const receivedBytes = counter('raftbase_transport_received_bytes_total', 'Bytes read from peers.')
   const lostPeers = counter('raftbase_transport_lost_peers_total', 'How often a peer was lost.')
   const dropped = registry.counterFamily({
