@@ -68,11 +68,11 @@ class Chaos {
   #step(): void {
     const dice = this.#prng.next(100)
     if (dice < this.#trouble) this.#makeTrouble()
-    else if (dice < 40) this.#moveMessage()
-    else if (dice < 60) this.#work(this.#anyMember())
-    else if (dice < 75) this.#tick()
-    else if (dice < 85) this.#propose()
-    else if (dice < 90) this.#read()
+    else if (dice < 35) this.#moveMessage()
+    else if (dice < 55) this.#work(this.#anyMember())
+    else if (dice < 70) this.#tick()
+    else if (dice < 75) this.#propose()
+    else if (dice < 80) this.#read()
     else this.#moveInOrder()
     const { network } = this.#cluster
     if (network.length > NETWORK_MAX) network.splice(0, network.length - NETWORK_MAX)
@@ -116,9 +116,8 @@ class Chaos {
       for (const { number } of this.#cluster.running) this.#cluster.tick(number)
       return
     }
-    const count = this.#prng.next(10) === 0 ? this.#prng.next(30) : 1
-    const member = this.#anyMember()
-    this.#cluster.tick(member.number, count)
+    const isLong = this.#cluster.leader === undefined || this.#prng.next(10) === 0
+    this.#cluster.tick(this.#anyMember().number, isLong ? this.#prng.next(20) : 1)
   }
 
   #work(member: Member): void {
@@ -164,6 +163,9 @@ class Chaos {
         return
       case 4:
         cluster.heal()
+        for (const { number: down, running } of cluster.members.values()) {
+          if (!running) cluster.restart(down)
+        }
         return
       case 5:
         cluster.step(number, {
