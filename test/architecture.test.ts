@@ -3,12 +3,10 @@
 // what is checked.
 
 import { describe, expect, test } from 'vitest'
-import { ERROR_CODES } from '../lib/errors.ts'
 import {
   findDeadLinks,
   findForeignMentions,
   findIndexProblems,
-  findUndocumented,
 } from './support/architecture/documents.ts'
 import {
   listFiles,
@@ -45,10 +43,6 @@ describe('the repository', () => {
       path.slice(9),
     )
     expect(findIndexProblems(readText('docs/adr/README.md'), decisions)).toEqual([])
-  })
-
-  test('every error code has its paragraph in docs/errors.md', () => {
-    expect(findUndocumented(ERROR_CODES, readText('docs/errors.md'))).toEqual([])
   })
 })
 
@@ -94,12 +88,6 @@ describe('the rules', () => {
     expect(
       findDeadLinks([{ path: 'docs/a.md', text }], ['docs/b.md', 'lib/a.ts', 'README.md']),
     ).toEqual(['docs/a.md links k.md, which does not exist'])
-  })
-
-  test('a code without a paragraph and a paragraph without a code are found', () => {
-    expect(
-      findUndocumented(['TIMEOUT', 'NO_LEADER'], '## Requests\n### `TIMEOUT`\n### GONE_CODE\n'),
-    ).toEqual(['NO_LEADER has no heading', 'GONE_CODE is no code'])
   })
 })
 

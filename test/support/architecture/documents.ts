@@ -61,19 +61,6 @@ export function findIndexProblems(index: string, files: readonly string[]): stri
   ]
 }
 
-/** Codes without a heading of their own in the document, and headings that name no code. */
-export function findUndocumented(codes: readonly string[], document: string): string[] {
-  const headings = [...document.matchAll(/^#{2,4} `?([A-Z][A-Z_]+)`?\s*$/gm)].map(
-    (match) => match[1]!,
-  )
-  return [
-    ...codes.filter((code) => !headings.includes(code)).map((code) => `${code} has no heading`),
-    ...headings
-      .filter((heading) => !codes.includes(heading))
-      .map((heading) => `${heading} is no code`),
-  ]
-}
-
 /** Relative links in Markdown that lead to no file, given every path of the repository. */
 export function findDeadLinks(documents: readonly Document[], files: readonly string[]): string[] {
   const known = new Set(files)
