@@ -37,8 +37,9 @@ export class Applier {
   #queue: Entry[] = []
   #next = 0
   #paused = false
-  /** Ends of stretches of CHECKPOINT_BYTES of applied entries still in memory, oldest first. */
-  #checkpoints: Index[] = []
+  /** Stretches of at least CHECKPOINT_BYTES of applied entries still in memory, oldest first: last index and size. */
+  #checkpoints: { readonly index: Index; readonly bytes: number }[] = []
+  #checkpointedBytes = 0
   #sinceCheckpointBytes = 0
   #appliedBytes = 0
 
@@ -101,7 +102,11 @@ export class Applier {
   compactable(): Index | undefined {
     const max = this.#options.tailBytesMax(this.#stateMachine.store.bytes)
     let index: Index | undefined
-    while (this.#checkpoints.length * CHECKPOINT_BYTES > max) index = this.#checkpoints.shift()
+    while (this.#checkpointedBytes > max) {
+      const oldest = this.#checkpoints.shift()!
+      this.#checkpointedBytes -= oldest.bytes
+      index = oldest.index
+    }
     return index
   }
 
@@ -120,6 +125,7 @@ export class Applier {
     this.#stateMachine = stateMachine
     this.#paused = false
     this.#checkpoints = []
+    this.#checkpointedBytes = 0
     this.#sinceCheckpointBytes = 0
     this.#options.proposals.snapshotInstalled(meta.term)
     this.#options.reads.applied(meta.index)
@@ -141,7 +147,8 @@ export class Applier {
     if (result !== undefined && result.origin === origin) proposals.applied(result.sequence, result)
     this.#sinceCheckpointBytes += entry.data.length + ENTRY_OVERHEAD_BYTES
     if (this.#sinceCheckpointBytes >= CHECKPOINT_BYTES) {
-      this.#checkpoints.push(entry.index)
+      this.#checkpoints.push({ index: entry.index, bytes: this.#sinceCheckpointBytes })
+      this.#checkpointedBytes += this.#sinceCheckpointBytes
       this.#sinceCheckpointBytes = 0
     }
   }

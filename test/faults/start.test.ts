@@ -1,0 +1,127 @@
+// What a member refuses at its start, and whom it refuses as a peer: real processes, their exit codes and the line that
+// says what differs (faults.md F9, F30, promise 6).
+
+import { once } from 'node:events'
+import { afterEach, expect, test, vi } from 'vitest'
+import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 30_000 })
+
+let cluster: ProcessCluster | undefined
+afterEach(async () => {
+  await cluster?.destroy()
+  cluster = undefined
+})
+
+/** Starts the member with other flags and returns what its process said, once it has ended. */
+async function refusal(
+  c: ProcessCluster,
+  member: MemberProcess,
+  replace: Readonly<Record<string, string>>,
+): Promise<{ code: number | null; output: string }> {
+  const flags = c.flags(member).map((flag) => {
+    const name = flag.slice(1, flag.indexOf('='))
+    return replace[name] === undefined ? flag : `-${name}=${replace[name]}`
+  })
+  const before = member.output.length
+  const running = member.child
+  const child = c.start(member, flags)
+  const [code] = (await once(child, 'close')) as [number | null]
+  member.child = running
+  return { code, output: member.output.slice(before) }
+}
+
+async function putAndGet(member: MemberProcess): Promise<string> {
+  const put = await fetch(`${member.api}/v1/kv/k`, { method: 'PUT', body: 'v' })
+  expect(put.status).toBe(200)
+  return (await fetch(`${member.api}/v1/kv/k`)).text()
+}
+
+test('a second process on a data directory is refused and the first is unharmed (F9)', async () => {
+  cluster = await ProcessCluster.create(1)
+  const c = cluster
+  const member = c.members[0]!
+  c.startAll()
+  await c.agreedLeader()
+  const second = await refusal(c, member, {})
+  expect(second.code).toBe(1)
+  expect(second.output).toContain('DATA_DIR_LOCKED')
+  expect(await putAndGet(member)).toBe('v')
+})
+
+test('a data directory of another member or cluster is refused with what differs (F30)', async () => {
+  cluster = await ProcessCluster.create(1)
+  const c = cluster
+  const member = c.members[0]!
+  c.startAll()
+  await c.agreedLeader()
+  await putAndGet(member)
+  await c.kill(member, 'SIGTERM')
+  const url = `http://127.0.0.1:${member.peerPort}`
+  const otherName = await refusal(c, member, { name: 'n9', 'initial-cluster': `n9=${url}` })
+  expect(otherName.code).toBe(1)
+  expect(otherName.output).toContain('DATA_DIR_FOREIGN')
+  expect(otherName.output).toContain('name: n1 there, n9 here')
+  const otherToken = await refusal(c, member, { 'initial-cluster-token': 'another' })
+  expect(otherToken.code).toBe(1)
+  expect(otherToken.output).toContain('data directory belongs to another cluster')
+  c.start(member)
+  await c.agreedLeader()
+  expect(await (await fetch(`${member.api}/v1/kv/k`)).text()).toBe('v')
+})
+
+test('a mistyped initial cluster is refused before anything starts, all problems together', async () => {
+  cluster = await ProcessCluster.create(1)
+  const c = cluster
+  const member = c.members[0]!
+  const missing = await refusal(c, member, { 'initial-cluster': 'n2=http://127.0.0.1:1' })
+  expect(missing.code).not.toBe(0)
+  expect(missing.output).toContain('n1')
+  const twice = await refusal(c, member, {
+    'initial-cluster': `n1=http://127.0.0.1:${member.peerPort},n1=http://127.0.0.1:9`,
+  })
+  expect(twice.code).not.toBe(0)
+  const mismatch = await refusal(c, member, { 'initial-cluster': 'n1=http://127.0.0.1:9' })
+  expect(mismatch.code).not.toBe(0)
+  expect(mismatch.output).toContain(String(member.peerPort))
+  const host = await refusal(c, member, { 'client-url': 'http://example.test:2379' })
+  expect(host.code).not.toBe(0)
+  expect(host.output).toContain('expected IP in URL for binding (http://example.test:2379)')
+})
+
+test('members of two clusters refuse each other and say which entry differs (promise 6)', async () => {
+  cluster = await ProcessCluster.create(3)
+  const c = cluster
+  const [n1, n2, n3] = c.members as [MemberProcess, MemberProcess, MemberProcess]
+  c.start(n1)
+  c.start(n2)
+  const wrong = c.initialCluster.replace(`:${n1.peerPort}`, ':9')
+  c.start(
+    n3,
+    c
+      .flags(n3)
+      .map((flag) => (flag.startsWith('-initial-cluster=') ? `-initial-cluster=${wrong}` : flag)),
+  )
+  await c.agreedLeader({ among: [n1, n2] })
+  await eventually(
+    'the refusal',
+    () => (n3.output.includes('CLUSTER_MISMATCH') ? true : undefined),
+    {
+      explain: () => c.outputs(),
+    },
+  )
+  expect(n3.output).toContain(`http://127.0.0.1:${n1.peerPort}`)
+  expect((await c.nodes(n1))?.find((node) => node.name === 'n3')?.status).toBe('unreachable')
+})
+
+test('a taken port is refused with the port and leaves nothing running', async () => {
+  cluster = await ProcessCluster.create(2)
+  const c = cluster
+  const [first, second] = c.members as [MemberProcess, MemberProcess]
+  c.start(first)
+  await eventually('the first member', () => c.nodes(first))
+  const refused = await refusal(c, second, { 'api-addr': `127.0.0.1:${first.apiPort}` })
+  expect(refused.code).toBe(1)
+  expect(refused.output).toContain('ADDRESS_IN_USE')
+  expect(refused.output).toContain(String(first.apiPort))
+})
