@@ -90,6 +90,33 @@ test('an append of a megabyte reaches two peers byte for byte', async () => {
   expect(second.type === 'MsgApp' && [second.entries.length, second.commit]).toEqual([1, 1])
 })
 
+test('appends that differ in one thing only are not taken for the same', async () => {
+  const [a, b] = await startCluster(2)
+  const to = { type: 'MsgApp', from: a!.id, to: b!.id } as const
+  const [one, two] = entriesOf(2, 10) as [Entry, Entry]
+  const base = { ...to, term: 2, prevIndex: 0, prevTerm: 0, commit: 0, entries: [one] }
+  const sent = [
+    base,
+    { ...base, commit: 1 },
+    { ...base, entries: [{ ...one, data: two.data }] },
+    { ...base, entries: [] },
+    { ...base, term: 3, entries: [] },
+    { ...base, prevTerm: 1, entries: [] },
+    { ...base, prevIndex: 1, entries: [] },
+  ]
+  a!.transport.send(sent)
+  await until(() => b!.handler.messages.length === sent.length, 'all of them')
+  const plain = b!.handler.messages.map((message) =>
+    message.type === 'MsgApp'
+      ? {
+          ...message,
+          entries: message.entries.map((e) => ({ ...e, data: Uint8Array.from(e.data) })),
+        }
+      : message,
+  )
+  expect(plain).toEqual(sent)
+})
+
 test('a handler is never called from inside send', async () => {
   const [a, b] = await startCluster(2)
   let sending = false

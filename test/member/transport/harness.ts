@@ -99,6 +99,8 @@ export interface TestMember {
   readonly log: RecordingLog
   readonly drops: DropReason[]
   readonly refusals: string[]
+  /** Frames written so far, of every kind. */
+  readonly sentFrames: () => number
   /** `http://127.0.0.1:port` */
   readonly url: string
   readonly port: number
@@ -126,6 +128,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
   const log = new RecordingLog()
   const drops: DropReason[] = []
   const refusals: string[] = []
+  let sent = 0
   const transport = new PeerTransport({
     identity: {
       clusterId: CLUSTER_ID,
@@ -143,7 +146,9 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
     log,
     limits: { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits },
     metrics: {
-      sent() {},
+      sent: (frames) => {
+        sent += frames
+      },
       received() {},
       dropped: (reason) => drops.push(reason),
       refused: (code) => refusals.push(code),
@@ -156,7 +161,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
   await transport.start(handler)
   const { port } = transport.addresses()[0]!
   const url = `http://127.0.0.1:${port}`
-  return { id, transport, handler, log, drops, refusals, url, port }
+  return { id, transport, handler, log, drops, refusals, sentFrames: () => sent, url, port }
 }
 
 export function addressOf(member: TestMember, url = member.url): PeerAddress {
