@@ -96,9 +96,11 @@ test('appends that differ in one thing only are not taken for the same', async (
   const [one, two] = entriesOf(2, 10) as [Entry, Entry]
   const base = { ...to, term: 2, prevIndex: 0, prevTerm: 0, commit: 0, entries: [one] }
   const sent = [
+    // Each against the one before it.
+    base,
+    { ...base, entries: [{ ...one, data: two.data }] },
     base,
     { ...base, commit: 1 },
-    { ...base, entries: [{ ...one, data: two.data }] },
     { ...base, entries: [] },
     { ...base, term: 3, entries: [] },
     { ...base, prevTerm: 1, entries: [] },
