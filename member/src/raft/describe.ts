@@ -2,7 +2,7 @@
 // member, which renders trace events as fields.
 
 import { unreachable } from '../../../lib/assert.ts'
-import type { LocalMessage, Message, PeerMessage } from './message.ts'
+import type { LocalMessage, Message, MsgVote, MsgVoteResp, PeerMessage } from './message.ts'
 import type { TraceEvent } from './trace.ts'
 import type { ConfChange, ConfState, Entry, MemberId } from './types.ts'
 
@@ -40,11 +40,11 @@ function describeBody(message: PeerMessage, nameOf: NameOf): string {
     case 'MsgVote':
     case 'MsgPreVote': {
       const { lastIndex, lastTerm, transfer } = message
-      return ` last=${lastIndex}/${lastTerm}${transfer ? ' transfer' : ''}`
+      return ` last=${lastIndex}/${lastTerm}${transfer ? ' transfer' : ''}${describeKnown(message)}`
     }
     case 'MsgVoteResp':
     case 'MsgPreVoteResp':
-      return message.reject ? ' reject' : ' grant'
+      return (message.reject ? ' reject' : ' grant') + describeKnown(message)
     case 'MsgHeartbeat':
       return ` commit=${message.commit}${describeContext(message.context)}`
     case 'MsgHeartbeatResp':
@@ -64,6 +64,10 @@ function describeBody(message: PeerMessage, nameOf: NameOf): string {
     default:
       return unreachable(message)
   }
+}
+
+function describeKnown({ commit, commitTerm }: MsgVote | MsgVoteResp): string {
+  return commit === 0 ? '' : ` commit=${commit}/${commitTerm}`
 }
 
 function describeContext(context: string): string {

@@ -12,7 +12,7 @@ import {
   retrySoon,
 } from './roles.ts'
 import type { RaftState } from './state.ts'
-import type { MemberId } from './types.ts'
+import type { Index, MemberId, Term } from './types.ts'
 
 /** Whether this member has reason to believe that the cluster has a leader. */
 export function hearsLeader(state: RaftState): boolean {
@@ -69,6 +69,18 @@ export function handleVoteResp(state: RaftState, message: MsgVoteResp): void {
   tally(state)
 }
 
+/**
+ * What somebody knows to be committed is so for ever and for everyone who has the entry. A leader finds out by itself.
+ * Whoever learns of a change of membership starts over: it counted the wrong votes.
+ */
+export function learnCommit(state: RaftState, message: MsgVote | MsgVoteResp): void {
+  const { commit, commitTerm } = message
+  if (state.role === 'leader' || !state.log.has(commit, commitTerm)) return
+  if (!state.log.commitTo(commit) || state.role === 'follower' || mayCampaign(state)) return
+  becomeFollower(state, { term: state.term, leader: undefined, reason: 'membershipChanges' })
+  retrySoon(state)
+}
+
 /** A candidate's own vote counts once it is on its disk. */
 export function countOwnVote(state: RaftState): void {
   if (state.role !== 'candidate' || state.votes.has(state.id)) return
@@ -115,12 +127,13 @@ function elect(state: RaftState, reason: string, transfer: boolean): void {
 }
 
 function askForVotes(state: RaftState, type: MsgVote['type'], transfer: boolean): void {
-  const { id, log, confState } = state
-  const { lastIndex, lastTerm } = log
+  const { id, confState } = state
+  const { lastIndex, lastTerm } = state.log
+  const known = knownCommit(state)
   const term = type === 'MsgPreVote' ? state.term + 1 : state.term
   const voters = new Set([...confState.voters, ...confState.votersOutgoing])
   for (const to of voters) {
-    if (to !== id) state.send({ type, from: id, to, term, lastIndex, lastTerm, transfer })
+    if (to !== id) state.send({ type, from: id, to, term, lastIndex, lastTerm, transfer, ...known })
   }
 }
 
@@ -190,5 +203,10 @@ function castVote(
   // A granted pre-vote names the term it is about; a refusal the term this member is in.
   const term = isPreVote && granted ? message.term : state.term
   const resp = isPreVote ? 'MsgPreVoteResp' : 'MsgVoteResp'
-  state.send({ type: resp, from: state.id, to: candidate, term, reject: !granted })
+  const known = knownCommit(state)
+  state.send({ type: resp, from: state.id, to: candidate, term, reject: !granted, ...known })
+}
+
+function knownCommit({ log }: RaftState): { readonly commit: Index; readonly commitTerm: Term } {
+  return { commit: log.effective, commitTerm: log.term(log.effective) ?? 0 }
 }

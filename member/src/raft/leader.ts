@@ -106,7 +106,7 @@ function handleAck(state: RaftState, progress: Progress, message: MsgAppResp): v
     default:
       progress.inflights.freeTo(message.index)
   }
-  if (progress.next <= log.lastIndex || progress.sentCommit < log.committed) {
+  if (progress.next <= log.lastIndex || progress.sentCommit < log.effective) {
     state.replicationDue = true
   }
   if (!isNews) return

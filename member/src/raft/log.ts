@@ -42,6 +42,7 @@ export class RaftLog {
   #committed: Index
   #applying: Index
   #applied: Index
+  #durableCommit: Index
   #persisted: Index
   #handedOut: Index
   #handed: Handed[] = []
@@ -58,6 +59,7 @@ export class RaftLog {
     this.#last = logStart
     this.#slice = { low: 0, high: 0, entries: NO_ENTRIES }
     this.#committed = committed
+    this.#durableCommit = committed
     this.#applying = applied
     this.#applied = applied
     for (const entry of entries) this.append(entry)
@@ -88,6 +90,15 @@ export class RaftLog {
   /** Invariant: applied <= applying <= committed <= lastIndex. */
   get committed(): Index {
     return this.#committed
+  }
+
+  /**
+   * Committed and fit to be acted on and told. A change of membership is only once this member's disk knows that it is
+   * committed: a majority that forgets may need the vote of a member that has left for good.
+   */
+  get effective(): Index {
+    const change = this.nextConfChange(this.#durableCommit, this.#committed)
+    return change === undefined ? this.#committed : change.index - 1
   }
 
   /** Handed out to be applied. */
@@ -223,7 +234,7 @@ export class RaftLog {
   }
 
   get hasUnapplied(): boolean {
-    return this.#applying < this.#committed
+    return this.#applying < this.effective
   }
 
   /** Entries to be stored with Ready `number`; each is handed out once, or again after it was replaced. */
@@ -236,9 +247,9 @@ export class RaftLog {
     return entries
   }
 
-  /** Committed entries that were not handed out yet, the oldest `maxBytes` of them. */
+  /** Effective entries that were not handed out yet, the oldest `maxBytes` of them. */
   takeCommitted(maxBytes: number): readonly Entry[] {
-    const entries = this.slice(this.#applying + 1, this.#committed + 1, maxBytes)
+    const entries = this.slice(this.#applying + 1, this.effective + 1, maxBytes)
     this.#applying += entries.length
     return entries
   }
@@ -255,6 +266,13 @@ export class RaftLog {
     if (last <= this.#persisted) return false
     this.#persisted = last
     return true
+  }
+
+  /** This member's disk knows that everything up to `index` is committed. Returns whether more is effective now. */
+  commitPersisted(index: Index): boolean {
+    const before = this.effective
+    this.#durableCommit = Math.max(this.#durableCommit, index)
+    return this.effective > before
   }
 
   /** Replaces everything by a snapshot, to be stored with Ready `number`. */

@@ -35,11 +35,20 @@ export interface MsgVote extends Addressed {
   readonly lastTerm: Term
   /** Set when the leader asked for this election: lets it past members that still hear the leader. */
   readonly transfer: boolean
+  /** An entry that the sender knows to be committed. See {@link MsgVoteResp}. */
+  readonly commit: Index
+  readonly commitTerm: Term
 }
 
 export interface MsgVoteResp extends Addressed {
   readonly type: 'MsgVoteResp' | 'MsgPreVoteResp'
   readonly reject: boolean
+  /**
+   * An entry that the sender knows to be committed: a member that has it commits it. Between elections nobody else tells
+   * it that a change of membership is in force, and counting by the old one it may need votes that it cannot get.
+   */
+  readonly commit: Index
+  readonly commitTerm: Term
 }
 
 /** `context` names the newest read-index round this heartbeat confirms; empty when there is none. */

@@ -3,10 +3,10 @@
 
 import { unreachable } from '../../../lib/assert.ts'
 import { stepCandidate, tickCandidate } from './candidate.ts'
-import { handleVote, hearsLeader, refuseVote } from './election.ts'
+import { handleVote, hearsLeader, learnCommit, refuseVote } from './election.ts'
 import { stepFollower, tickFollower } from './follower.ts'
 import { stepLeader, tickLeader } from './leader.ts'
-import type { Message, MsgVote } from './message.ts'
+import type { Message, MsgVote, MsgVoteResp } from './message.ts'
 import { handleReadIndex, handleReadIndexResp } from './read-index.ts'
 import { becomeFollower } from './roles.ts'
 import type { RaftState } from './state.ts'
@@ -37,6 +37,7 @@ export function step(state: RaftState, message: Message): void {
     stepRole(state, message)
     return
   }
+  if (isVote(message) || isVoteResp(message)) learnCommit(state, message)
   if (isVote(message) && !message.transfer && message.term > state.term && hearsLeader(state)) {
     // Never overrides a majority that hears the leader (§4.2.3). A vote gets no answer: the sender would not heed it.
     if (message.type === 'MsgPreVote') refuseVote(state, message, 'hearsLeader')
@@ -84,6 +85,10 @@ function stepRole(state: RaftState, message: Message): void {
 
 function isVote(message: Message): message is MsgVote {
   return message.type === 'MsgVote' || message.type === 'MsgPreVote'
+}
+
+function isVoteResp(message: Message): message is MsgVoteResp {
+  return message.type === 'MsgVoteResp' || message.type === 'MsgPreVoteResp'
 }
 
 /** A pre-vote and its grant speak of a term that nobody is in yet. */

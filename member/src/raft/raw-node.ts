@@ -39,18 +39,17 @@ import type {
 export { applyConfChange } from './conf-change.ts'
 export type { InitialState } from './state.ts'
 
-/** What a Ready stores about term and vote: durable once the Ready is. */
-interface StoredVote {
+/** What is durable of term, vote and commit once a Ready is. */
+interface Stored {
   readonly number: number
-  readonly term: Term
-  readonly vote: MemberId | undefined
+  readonly hardState: HardState
 }
 
 export class RawNode {
   readonly #state: RaftState
   #hardState: HardState
   #softState: SoftState
-  #storing: StoredVote[] = []
+  #storing: Stored[] = []
   #verified: Observation
 
   /** Everything in `initial` is durable. Trips an invariant when its parts contradict each other. */
@@ -157,15 +156,18 @@ export class RawNode {
     const entries = log.takeUnstored(number)
     const { term, vote } = state
     const votes = term !== this.#hardState.term || vote !== this.#hardState.vote
-    if (votes) this.#storing.push({ number, term, vote })
     const hardState = this.#takeHardState()
+    // A change of membership takes effect once its commit is durable.
+    const waits = hardState !== undefined && log.effective < log.committed
+    const mustSync = votes || waits || entries.length > 0 || outbox.snapshot !== undefined
+    if (mustSync) this.#storing.push({ number, hardState: this.#hardState })
     return {
       number,
       softState: this.#takeSoftState(),
       hardState,
       entries,
       snapshot: outbox.snapshot,
-      mustSync: votes || entries.length > 0 || outbox.snapshot !== undefined,
+      mustSync,
       messages: outbox.messages,
       messagesAfterPersist: outbox.messagesAfterPersist,
       committedEntries: log.takeCommitted(state.config.maxCommittedBytesPerReady),
@@ -228,11 +230,15 @@ export class RawNode {
     state.log.persistedReady(number)
     let count = 0
     while (count < this.#storing.length && this.#storing[count]!.number <= number) {
-      state.durableTerm = this.#storing[count]!.term
-      state.durableVote = this.#storing[count]!.vote
       count++
     }
-    if (count > 0) this.#storing.splice(0, count)
+    if (count > 0) {
+      const { term, vote, commit } = this.#storing[count - 1]!.hardState
+      this.#storing.splice(0, count)
+      state.durableTerm = term
+      state.durableVote = vote
+      if (state.log.commitPersisted(commit)) state.replicationDue = true
+    }
     countOwnVote(state)
     if (state.role === 'leader') countOwnFlush(state)
   }

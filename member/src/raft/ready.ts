@@ -22,7 +22,10 @@ export interface Ready {
   readonly entries: readonly Entry[]
   /** To be installed before anything else of this Ready; its file is already durable. */
   readonly snapshot: SnapshotMeta | undefined
-  /** Whether this Ready needs a flush (entries, snapshot, term or vote; a new commit index alone does not). */
+  /**
+   * Whether this Ready needs a flush: entries, snapshot, term or vote; a new commit index only when a change of
+   * membership is committed with it.
+   */
   readonly mustSync: boolean
   /** May leave at once. */
   readonly messages: readonly PeerMessage[]

@@ -95,11 +95,11 @@ function maybeSendAppend(state: RaftState, progress: Progress): boolean {
   const high = isFull ? progress.next : log.lastIndex + 1
   const entries = log.slice(progress.next, high, config.maxBytesPerMessage)
   const last = prevIndex + entries.length
-  const isNews = entries.length > 0 || progress.sentCommit < Math.min(log.committed, last)
+  const isNews = entries.length > 0 || progress.sentCommit < Math.min(log.effective, last)
   // A probe asks a question even when it has nothing to tell.
   if (!isNews && !progress.mustSend && progress.state !== 'probe') return false
   progress.mustSend = false
-  progress.sentCommit = Math.min(log.committed, last)
+  progress.sentCommit = Math.min(log.effective, last)
   if (progress.state === 'probe') progress.probeSent = true
   else if (entries.length > 0) {
     progress.inflights.add(last, sizeOf(entries))
@@ -113,7 +113,7 @@ function maybeSendAppend(state: RaftState, progress: Progress): boolean {
     prevIndex,
     prevTerm,
     entries,
-    commit: log.committed,
+    commit: log.effective,
   })
   return progress.state === 'replicate' && last < log.lastIndex
 }
@@ -150,7 +150,7 @@ export function broadcastHeartbeat(state: RaftState): void {
   const context = round === undefined ? '' : `${state.term}.${round}`
   for (const progress of state.tracker.peers) {
     // The peer's log is only known to be this leader's up to `match`.
-    const commit = Math.min(progress.match, state.log.committed)
+    const commit = Math.min(progress.match, state.log.effective)
     const { id, term } = state
     state.send({ type: 'MsgHeartbeat', from: id, to: progress.id, term, commit, context })
   }

@@ -112,10 +112,14 @@ function writeBody(w: Writer, message: PeerMessage): void {
     case 'MsgPreVote':
       writeUint(w, 0x08, message.lastIndex)
       writeUint(w, 0x10, message.lastTerm)
-      return writeFlag(w, 0x18, message.transfer)
+      writeFlag(w, 0x18, message.transfer)
+      writeUint(w, 0x20, message.commit)
+      return writeUint(w, 0x28, message.commitTerm)
     case 'MsgVoteResp':
     case 'MsgPreVoteResp':
-      return writeFlag(w, 0x08, message.reject)
+      writeFlag(w, 0x08, message.reject)
+      writeUint(w, 0x20, message.commit)
+      return writeUint(w, 0x28, message.commitTerm)
     case 'MsgHeartbeat':
       writeUint(w, 0x08, message.commit)
       return writeText(w, 0x12, message.context)
@@ -151,12 +155,15 @@ function readBody(r: Reader, type: PeerMessage['type'], header: Header): PeerMes
       return readAppResp(r, header)
     case 'MsgVote':
     case 'MsgPreVote': {
-      const { first, second, flag } = readNumbers(r)
-      return { type, from, to, term, lastIndex: first, lastTerm: second, transfer: flag }
+      const { first, second, flag, commit, commitTerm } = readVote(r)
+      const last = { lastIndex: first, lastTerm: second }
+      return { type, from, to, term, ...last, transfer: flag, commit, commitTerm }
     }
     case 'MsgVoteResp':
-    case 'MsgPreVoteResp':
-      return { type, from, to, term, reject: readNumbers(r).first !== 0 }
+    case 'MsgPreVoteResp': {
+      const { first, commit, commitTerm } = readVote(r)
+      return { type, from, to, term, reject: first !== 0, commit, commitTerm }
+    }
     case 'MsgHeartbeat':
       return readHeartbeat(r, header)
     case 'MsgHeartbeatResp':
@@ -264,18 +271,30 @@ function readContext(r: Reader): { context: string; index: number; reject: boole
   return { context, index, reject }
 }
 
-/** Vote; VoteResp is its first field alone, as a boolean. */
-function readNumbers(r: Reader): { first: number; second: number; flag: boolean } {
+interface VoteFields {
+  readonly first: number
+  readonly second: number
+  readonly flag: boolean
+  readonly commit: number
+  readonly commitTerm: number
+}
+
+/** Vote; of VoteResp the first field is a boolean, and there is no second nor flag. */
+function readVote(r: Reader): VoteFields {
   let first = 0
   let second = 0
   let flag = false
+  let commit = 0
+  let commitTerm = 0
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 0x08) first = r.safeUint()
     else if (tag === 0x10) second = r.safeUint()
     else if (tag === 0x18) flag = r.bool()
+    else if (tag === 0x20) commit = r.safeUint()
+    else if (tag === 0x28) commitTerm = r.safeUint()
     else r.skip(tag)
   }
-  return { first, second, flag }
+  return { first, second, flag, commit, commitTerm }
 }
 
 function writeSnap(w: Writer, meta: SnapshotMeta): void {

@@ -57,6 +57,8 @@ const DEFAULTS: Omit<RaftConfig, 'id'> = {
 /** What survives a crash. */
 export interface Disk {
   hardState: HardState
+  /** As of the newest Ready that asked for a flush: a crash goes back to it. */
+  flushed: HardState
   snapshot: SnapshotMeta
   entries: Entry[]
 }
@@ -123,6 +125,7 @@ export class Cluster {
   add(number: number, confState: ConfState): Member {
     const disk: Disk = {
       hardState: { term: 0, vote: undefined, commit: 0 },
+      flushed: { term: 0, vote: undefined, commit: 0 },
       snapshot: { index: 0, term: 0, confState },
       entries: [],
     }
@@ -139,6 +142,10 @@ export class Cluster {
 
   node(number: number): RawNode {
     return this.member(number).node
+  }
+
+  get electionTicks(): number {
+    return this.#options.config?.electionTicks ?? DEFAULTS.electionTicks
   }
 
   get running(): readonly Member[] {
@@ -158,6 +165,7 @@ export class Cluster {
   crash(number: number): void {
     const member = this.member(number)
     member.running = false
+    member.disk.hardState = member.disk.flushed
     member.writes = []
     member.toApply = []
   }
@@ -420,4 +428,5 @@ function write(disk: Disk, ready: Ready): void {
       if (entry.index > disk.snapshot.index) disk.entries.push(entry)
   }
   if (ready.hardState !== undefined) disk.hardState = ready.hardState
+  if (ready.mustSync) disk.flushed = disk.hardState
 }

@@ -112,10 +112,18 @@ export function randomPeerMessage(prng: Prng, from: MemberId, to: MemberId): Pee
         lastIndex: randomUint(prng),
         lastTerm: randomUint(prng),
         transfer: flag(),
+        commit: randomUint(prng),
+        commitTerm: randomUint(prng),
       }
     case 4:
     case 5:
-      return { type: flag() ? 'MsgVoteResp' : 'MsgPreVoteResp', ...header, reject: flag() }
+      return {
+        type: flag() ? 'MsgVoteResp' : 'MsgPreVoteResp',
+        ...header,
+        reject: flag(),
+        commit: randomUint(prng),
+        commitTerm: randomUint(prng),
+      }
     case 6:
       return {
         type: 'MsgHeartbeat',
