@@ -21,9 +21,12 @@ import { NodeMetrics } from './metrics.ts'
 import { nodeSettings } from './node/settings.ts'
 import { createRestApp, type RestServer } from './rest/app.ts'
 import { REST_LIMITS } from './rest/limits.ts'
-import { DEFAULT_TRANSPORT_LIMITS, PEER_PROTOCOL_VERSION } from './transport/options.ts'
-import { PeerTransport } from './transport/peer-transport.ts'
-import { tcpNetwork } from './transport/socket.ts'
+import {
+  DEFAULT_TRANSPORT_LIMITS,
+  PEER_PROTOCOL_VERSION,
+  PeerTransport,
+  tcpNetwork,
+} from './transport/peer-transport.ts'
 import { VERSION } from './version.ts'
 import { DiskFileSystem } from './wal/disk.ts'
 

@@ -47,11 +47,10 @@ export function testScripts(
         output: commands.map((command) => runOne(run, command)).join(''),
       }))
       const rewritten = actual.map(render).join('\n')
-      if (process.env.RAFTBASE_REWRITE === '1') writeFileSync(path, rewritten)
-      else
-        expect(rewritten).toBe(
-          paragraphs.map((p) => render({ input: p.input, output: p.expected })).join('\n'),
-        )
+      const expected = paragraphs.map((p) => render({ input: p.input, output: p.expected }))
+      const isRewriting = process.env.RAFTBASE_REWRITE === '1'
+      if (isRewriting) writeFileSync(path, rewritten)
+      expect(rewritten).toBe(isRewriting ? rewritten : expected.join('\n'))
     })
   }
 }

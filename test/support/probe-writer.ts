@@ -40,15 +40,22 @@ export class ProbeWriter {
     return this.writes.filter((write) => write.outcome === 'done')
   }
 
+  /** Longest time between the ends of two consecutive acknowledged writes, from `sinceMs` (performance.now) on. */
+  gapMs(sinceMs: number): number {
+    const ends = this.acknowledged.map((write) => write.endedMs).filter((end) => end >= sinceMs)
+    ends.sort((a, b) => a - b)
+    let gapMs = 0
+    for (let i = 1; i < ends.length; i++) gapMs = Math.max(gapMs, ends[i]! - ends[i - 1]!)
+    return gapMs
+  }
+
   /** Stops sending and resolves when every write has ended. */
   async stop(): Promise<ProbeReport> {
     clearInterval(this.#timer)
     this.#stopped = true
     while (this.#inFlight > 0) await new Promise((resolve) => setTimeout(resolve, 5))
     this.#agent.destroy()
-    const ends = this.acknowledged.map((write) => write.endedMs).toSorted((a, b) => a - b)
-    let gapMs = 0
-    for (let i = 1; i < ends.length; i++) gapMs = Math.max(gapMs, ends[i]! - ends[i - 1]!)
+    const gapMs = this.gapMs(0)
     const slowMs = Math.max(0, ...this.writes.map((write) => write.endedMs - write.startedMs))
     return { writes: this.writes, gapMs, slowMs }
   }
