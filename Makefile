@@ -10,6 +10,9 @@ MEMBER_IMAGE ?= raftbase/member:dev
 NODE := node_modules/.bin/node
 # Newer than package-lock.json exactly when node_modules is what the lock file says.
 INSTALLED := node_modules/.install-stamp
+# The sources as Node.js compiled them. A member that has to erase the types itself starts slower and stays larger.
+COMPILED := node_modules/.cache/raftbase/stamp
+SOURCES := $(shell find lib member/src -name '*.ts' 2>/dev/null)
 
 # Refused before anything is installed or started.
 ifneq ($(filter run,$(MAKECMDGOALS)),)
@@ -23,7 +26,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
-install: $(INSTALLED) ## install Node.js 24 and the dependencies (only when the lock file has changed)
+install: $(INSTALLED) $(COMPILED) ## install Node.js 24 and the dependencies (only when the lock file has changed)
 
 $(INSTALLED): package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install any Node.js from version 20' >&2; exit 1; }
@@ -35,8 +38,15 @@ $(INSTALLED): package-lock.json
 	@ln -sf ../../member/raftbase.js node_modules/.bin/raftbase
 	@touch $@
 
+$(COMPILED): $(INSTALLED) $(SOURCES)
+	@mkdir -p $(@D)
+	@$(NODE) --eval "const m = require('node:module'); m.enableCompileCache('$(@D)'); \
+	  Promise.all(['main', 'server', 'cli/member', 'cli/dev', 'cli/status', 'cli/help'] \
+	    .map((name) => import('./member/src/' + name + '.ts'))).then(() => m.flushCompileCache())"
+	@touch $@
+
 .PHONY: run
-run: $(INSTALLED) ## start a cluster on this machine; MEMBERS=1, 3 or 5
+run: $(INSTALLED) $(COMPILED) ## start a cluster on this machine; MEMBERS=1, 3 or 5
 	@exec $(NODE) member/raftbase.js dev --members $(MEMBERS)
 
 .PHONY: build

@@ -53,16 +53,23 @@ export class DevMembers {
     for (const plan of this.#options.plan) this.#start(plan)
   }
 
-  /** Asks all of them to stop and waits; returns the names of those that had to be killed after `graceMs`. */
-  async stop(graceMs: number): Promise<readonly string[]> {
-    const members = [...this.#running.values()]
-    for (const { child } of members) child.kill('SIGTERM')
+  /**
+   * Asks all of them to stop and waits; returns the names of those that had to be killed after `graceMs`. The leader comes
+   * last: it has nobody to hand leadership to by then, where a successor would be stopping as well.
+   */
+  async stop(options: {
+    readonly graceMs: number
+    readonly leader: string | undefined
+  }): Promise<readonly string[]> {
     const killed: string[] = []
-    const timer = this.#options.timers.after(graceMs, () => {
+    const timer = this.#options.timers.after(options.graceMs, () => {
       killed.push(...this.#running.keys())
       this.kill()
     })
-    await Promise.all(members.map((member) => member.ended))
+    const isLast = ({ plan }: RunningMember) => plan.name === options.leader
+    const members = [...this.#running.values()]
+    await stopAll(members.filter((member) => !isLast(member)))
+    await stopAll(members.filter(isLast))
     timer.cancel()
     return killed
   }
@@ -98,6 +105,11 @@ export class DevMembers {
       this.#options.onLogLine(plan, line)
     })
   }
+}
+
+async function stopAll(members: readonly RunningMember[]): Promise<void> {
+  for (const { child } of members) child.kill('SIGTERM')
+  await Promise.all(members.map((member) => member.ended))
 }
 
 /** Ours, without settings meant for a single member. */

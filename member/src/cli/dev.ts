@@ -93,7 +93,7 @@ class DevCluster {
     this.#stopping = true
     this.#wake.resolve()
     const count = this.#members.running.length
-    const killed = await this.#members.stop(STOP_GRACE_MS)
+    const killed = await this.#members.stop({ graceMs: STOP_GRACE_MS, leader: this.#leader })
     await watching
     this.#client.close()
     if (count === 0) return complain('no member is left')

@@ -1,6 +1,7 @@
 // `raftbase` without a command: reads the configuration, refuses it or runs a member with it until it is told to stop.
 
 import { readFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { systemTimers } from '../../../lib/clock.ts'
 import { type ConfigProblem, describeProblem } from '../../../lib/config.ts'
 import { hasCode } from '../../../lib/errors.ts'
@@ -43,7 +44,10 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     timers: systemTimers,
     start: async () => {
       const { startMember } = await import('../server.ts')
-      return startMember(config, { log })
+      const member = await startMember(config, { log })
+      // What was compiled is kept now: a member that is killed would not write it at its end.
+      flushCompileCache()
+      return member
     },
     stopTimeoutMs: STOP_TIMEOUT_MS,
     stopRequested,
