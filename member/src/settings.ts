@@ -229,6 +229,9 @@ export const UNSUPPORTED_ETCD_SETTINGS: ReadonlySet<string> = new Set(
 /** Cluster sizes `raftbase dev` starts. */
 export const DEV_MEMBER_COUNTS: readonly number[] = [1, 3, 5]
 
+/** The highest port without an offset is 8084. */
+export const DEV_PORT_OFFSET_MAX = 57_000
+
 export const DEV_SETTINGS: readonly Setting[] = [
   {
     name: 'members',
@@ -241,8 +244,15 @@ export const DEV_SETTINGS: readonly Setting[] = [
     name: 'data-dir',
     aliases: [],
     help: 'directory for the data, with one directory for each member in it',
-    fallback: './data/dev-<members>',
+    fallback: './data/dev-<members>, with -<port-offset> behind it if there is one',
     accepted: 'a directory, or a path where one can be created',
+  },
+  {
+    name: 'port-offset',
+    aliases: [],
+    help: 'added to every port, for a machine where they are taken',
+    fallback: '0',
+    accepted: `0 to ${DEV_PORT_OFFSET_MAX}`,
   },
 ]
 

@@ -40,12 +40,18 @@ export function planMembers(options: {
   /** Absolute. */
   readonly dataDir: string
   readonly workingDirectory: string
+  /** Added to every port. */
+  readonly portOffset: number
 }): readonly PlannedMember[] {
   const numbers = Array.from({ length: options.count }, (_, position) => position)
-  const cluster = numbers.map((i) => `n${i + 1}=${url(PEER_PORT + 2 * i)}`).join(',')
+  const { portOffset } = options
+  const peerPort = (i: number) => PEER_PORT + portOffset + 2 * i
+  const cluster = numbers.map((i) => `n${i + 1}=${url(peerPort(i))}`).join(',')
   return numbers.map((i) => {
     const name = `n${i + 1}`
-    const [client, peer, api] = [CLIENT_PORT + 2 * i, PEER_PORT + 2 * i, API_PORT + i]
+    const client = CLIENT_PORT + portOffset + 2 * i
+    const peer = peerPort(i)
+    const api = API_PORT + portOffset + i
     const dataDir = join(options.dataDir, name)
     const shown = relative(options.workingDirectory, dataDir)
     const flags = {
@@ -94,7 +100,8 @@ export async function findObstacle(
   }
   if (taken.length > 0) {
     const ports = taken.length === 1 ? 'port is' : 'ports are'
-    return `${taken.length === 1 ? 'this' : 'these'} ${ports} taken: ${taken.join(', ')}`
+    const which = taken.length === 1 ? 'this' : 'these'
+    return `${which} ${ports} taken: ${taken.join(', ')}; --port-offset moves them all`
   }
   return whyUnusable(dataDir) ?? otherCluster(members, dataDir)
 }

@@ -6,8 +6,8 @@ import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
 import { stopSignal } from '../../../lib/lifecycle.ts'
 import { STOP_TIMEOUT_MS } from '../limits.ts'
-import { parseDataDir } from '../setting-values.ts'
-import { DEV_MEMBER_COUNTS, DEV_SETTINGS } from '../settings.ts'
+import { integerIn, parseDataDir } from '../setting-values.ts'
+import { DEV_MEMBER_COUNTS, DEV_PORT_OFFSET_MAX, DEV_SETTINGS } from '../settings.ts'
 import { readCommandFlags } from './command-flags.ts'
 import { DevMembers, type MemberEnd } from './dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from './dev-plan.ts'
@@ -36,12 +36,15 @@ export async function runDev(argv: readonly string[]): Promise<number> {
   const { flags } = read
   const workingDirectory = process.cwd()
   const count = flags.read('members', 3, parseCount)
-  const dataDir = flags.read('data-dir', resolve('data', `dev-${count}`), (text) =>
+  const portOffset = flags.read('port-offset', 0, integerIn(0, DEV_PORT_OFFSET_MAX))
+  // The addresses are part of a cluster's identity: with others it is another cluster.
+  const ownDirectory = portOffset === 0 ? `dev-${count}` : `dev-${count}-${portOffset}`
+  const dataDir = flags.read('data-dir', resolve('data', ownDirectory), (text) =>
     parseDataDir(text, workingDirectory),
   )
   const refusal = flags.refusal()
   if (refusal !== undefined) return refusal
-  const plan = planMembers({ count, dataDir, workingDirectory })
+  const plan = planMembers({ count, dataDir, workingDirectory, portOffset })
   const obstacle = await findObstacle(plan, dataDir)
   if (obstacle !== undefined) {
     process.stderr.write(`raftbase dev: ${obstacle}\n`)

@@ -19,8 +19,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true }))
 
-const plan = (count: number) =>
-  planMembers({ count, dataDir: '/srv/data/dev', workingDirectory: '/srv' })
+const plan = (count: number, portOffset = 0) =>
+  planMembers({ count, dataDir: '/srv/data/dev', workingDirectory: '/srv', portOffset })
 
 describe('the plan', () => {
   test("uses the ports of the original's example (design 6)", () => {
@@ -34,6 +34,12 @@ describe('the plan', () => {
       'n2 http://127.0.0.1:2381 http://127.0.0.1:2382 http://127.0.0.1:8081 data/dev/n2',
       'n3 http://127.0.0.1:2383 http://127.0.0.1:2384 http://127.0.0.1:8082 data/dev/n3',
     ])
+  })
+
+  test('moves every port by the offset, to the last one there is', () => {
+    const ports = plan(5, 57_000).flatMap((member) => member.ports.map(({ port }) => port))
+    expect([ports[0], Math.max(...ports)]).toEqual([59_379, 65_084])
+    expect(plan(1, 7)[0]!.argv.join(' ')).toContain('-client-url=http://127.0.0.1:2386')
   })
 
   test.each([1, 3, 5])('of %i members is a configuration each of them accepts', (count) => {
@@ -77,7 +83,9 @@ describe('what stands in the way', () => {
     await new Promise<void>((resolve) => server.listen(port, host, resolve))
     const obstacle = await findObstacle(members, directory)
     await new Promise((resolve) => server.close(resolve))
-    expect(obstacle).toBe(`this port is taken: ${port} (API port of n1)`)
+    expect(obstacle).toBe(
+      `this port is taken: ${port} (API port of n1); --port-offset moves them all`,
+    )
   })
 
   test('a directory that cannot be made is named with the reason', async () => {
