@@ -48,6 +48,8 @@ export function step(state: RaftState, message: Message): void {
     return
   }
   if (message.term > state.term && !isAboutFuture(message)) {
+    // The one that was asked to campaign does so: the hand-over ends as it was meant to.
+    if (state.transfer?.target === message.from) state.transfer = undefined
     becomeFollower(state, { term: message.term, leader: leaderOf(message), reason: 'newTerm' })
   }
   switch (message.type) {

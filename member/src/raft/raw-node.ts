@@ -237,7 +237,8 @@ export class RawNode {
       this.#storing.splice(0, count)
       state.durableTerm = term
       state.durableVote = vote
-      if (state.log.commitPersisted(commit)) state.replicationDue = true
+      const isNews = state.log.commitPersisted(commit)
+      if (isNews && state.role === 'leader') state.replicationDue = true
     }
     countOwnVote(state)
     if (state.role === 'leader') countOwnFlush(state)

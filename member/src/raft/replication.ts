@@ -2,6 +2,7 @@
 // and offering a snapshot to whoever needs what is no longer in memory. Sends are collected: one turn's proposals and
 // commits leave in one message per peer.
 
+import { invariant } from '../../../lib/assert.ts'
 import type { ConfChange, Entry, Index, SnapshotMeta } from './types.ts'
 import { entryBytes } from './log.ts'
 import type { Progress } from './progress.ts'
@@ -73,6 +74,7 @@ function bytesOf(state: RaftState, index: Index): number {
 export function flushAppends(state: RaftState): void {
   if (!state.replicationDue) return
   state.replicationDue = false
+  invariant(state.role === 'leader', 'replicates without leading', { role: state.role })
   for (const progress of state.tracker.peers) {
     while (maybeSendAppend(state, progress)) {
       // One message after the other until the window is full or nothing is left.

@@ -96,7 +96,7 @@ function layDown(state: RaftState, reason: string): void {
   if (state.transfer !== undefined) {
     const { target } = state.transfer
     state.transfer = undefined
-    if (state.leader !== target) state.trace({ type: 'transferAborted', target, reason })
+    state.trace({ type: 'transferAborted', target, reason })
   }
   state.replicationDue = false
   state.uncommittedBytes = 0

@@ -207,10 +207,18 @@ export class Cluster {
     return result
   }
 
-  /** Lets a member wait out its election timeout, so that it campaigns, and delivers everything. */
+  /** Lets every member that is not isolated wait until it hears no leader, makes one campaign, and delivers what follows. */
   elect(number: number): void {
+    // What is on its way already stays there: it arrives after the election.
+    const old = this.network.splice(0)
+    for (const other of this.running) {
+      if (other.number === number || this.isolated.has(other.number)) continue
+      this.tick(other.number, this.electionTicks)
+      this.network.length = 0
+    }
     this.campaign(number)
     this.deliverAll()
+    this.network.push(...old)
   }
 
   /** Ticks a member until it asks for votes; the others lose no time. */
@@ -347,6 +355,7 @@ export class Cluster {
   #send(member: Member, messages: readonly PeerMessage[]): void {
     for (const message of messages) {
       invariant(message.from === member.id && message.to !== member.id, 'message is misaddressed')
+      this.#checkSender(member, message)
       this.network.push(message)
     }
   }
@@ -356,6 +365,13 @@ export class Cluster {
     member.toApply = member.toApply.filter((entry) => entry.index > snapshot.index)
     member.applied = snapshot.index
     this.advance(member, { applied: snapshot.index })
+  }
+
+  /** Only the leader of a term speaks as one. */
+  #checkSender({ number }: Member, { type, term }: PeerMessage): void {
+    if (type !== 'MsgApp' && type !== 'MsgHeartbeat' && type !== 'MsgSnap') return
+    const leader = this.#leaders.get(term)
+    invariant(leader === number, 'speaks as a leader', { type, term, number, leader })
   }
 
   /** Election Safety: at most one leader a term. */
