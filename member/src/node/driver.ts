@@ -64,6 +64,8 @@ export class Driver implements TransportHandler {
   readonly #persister: Persister
   readonly #filter = new ForwardFilter()
   #scheduled = false
+  /** While a turn is scheduled: whether the core has seen its time. One that is busy in every turn sees it in every turn. */
+  #isTimeSeen = false
   #stopped = false
   #failed = false
   #leader: MemberId | undefined
@@ -187,7 +189,8 @@ export class Driver implements TransportHandler {
 
   /** A process that slept must see the time that has passed before it acts on what it finds in its sockets. */
   #beforeInput(): void {
-    if (this.#scheduled) return
+    if (this.#scheduled && this.#isTimeSeen) return
+    this.#isTimeSeen = true
     const ticks = this.#options.ticker.due(this.#raft.role === 'leader')
     if (ticks > 0) this.#raft.tick(ticks)
   }
@@ -207,6 +210,8 @@ export class Driver implements TransportHandler {
 
   #turn(): void {
     if (this.#stopped) return
+    this.#beforeInput()
+    this.#isTimeSeen = false
     this.#propose()
     const context = this.#options.reads.startRound()
     if (context !== undefined) this.#raft.readIndex(context)
