@@ -52,6 +52,20 @@ export function handleVote(state: RaftState, message: MsgVote): void {
     state.earlyTicks = undefined
   }
   castVote(state, message, { granted, reason })
+  if (isPreVote && !granted) maybeAskAgain(state, message)
+}
+
+/**
+ * A sender that asks for a pre-vote hears no leader any more. If it refused or ignored this member while it still did,
+ * it is asked again, lest both wait for their next attempt.
+ */
+function maybeAskAgain(state: RaftState, { from: to, term }: MsgVote): void {
+  if (state.role === 'preCandidate' && term === state.term + 1) {
+    state.votes.delete(to)
+    askForVote(state, { type: 'MsgPreVote', to, transfer: false })
+  } else if (state.role === 'candidate' && term === state.term && !state.votes.has(to)) {
+    askForVote(state, { type: 'MsgVote', to, transfer: false })
+  }
 }
 
 /** Answers without looking further: this member hears a leader, or is ahead of the sender's term. */
@@ -94,11 +108,33 @@ export function countOwnVote(state: RaftState): void {
  * Whoever still hears the leader refuses it.
  */
 export function loseLeader(state: RaftState): void {
+  const isPending = state.leaderLost && state.earlyTicks !== undefined
   state.leaderLost = true
-  if (state.earlyTicks !== undefined || !mayCampaign(state)) return
+  state.doubted = state.leader
+  state.doubtedAt = undefined
+  if (isPending || !mayCampaign(state)) return
   const delay = state.prng.next((state.config.heartbeatTicks >> 1) + 1)
   if (delay === 0) campaign(state, 'leaderLost')
   else state.earlyTicks = delay
+}
+
+/**
+ * A word of the leader. After it was lost this may be an old one that was still on its way: the next heartbeat must
+ * follow in time, or the campaign does.
+ */
+export function believeLeader(state: RaftState): void {
+  state.leaderLost = false
+  if (state.doubted === undefined) return
+  const { heartbeatTicks } = state.config
+  const halfHeartbeat = heartbeatTicks >> 1
+  if (state.doubtedAt === undefined) {
+    state.doubtedAt = state.now
+    if (!mayCampaign(state)) return
+    state.earlyTicks = heartbeatTicks + halfHeartbeat + state.prng.next(halfHeartbeat + 1)
+  } else if (state.now - state.doubtedAt > halfHeartbeat) {
+    state.doubted = undefined
+    state.earlyTicks = undefined
+  }
 }
 
 /** Counts down to the campaign of a member that hears no leader. */
@@ -107,6 +143,7 @@ export function tickElection(state: RaftState): void {
   if (state.earlyTicks !== undefined) {
     state.earlyTicks--
     if (state.earlyTicks === 0) {
+      state.doubtedAt = undefined
       campaign(state, 'leaderLost')
       return
     }
@@ -128,13 +165,19 @@ function elect(state: RaftState, reason: string, transfer: boolean): void {
 
 function askForVotes(state: RaftState, type: MsgVote['type'], transfer: boolean): void {
   const { id, confState } = state
-  const { lastIndex, lastTerm } = state.log
-  const known = knownCommit(state)
-  const term = type === 'MsgPreVote' ? state.term + 1 : state.term
   const voters = new Set([...confState.voters, ...confState.votersOutgoing])
-  for (const to of voters) {
-    if (to !== id) state.send({ type, from: id, to, term, lastIndex, lastTerm, transfer, ...known })
-  }
+  for (const to of voters) if (to !== id) askForVote(state, { type, to, transfer })
+}
+
+function askForVote(
+  state: RaftState,
+  { type, to, transfer }: Pick<MsgVote, 'type' | 'to' | 'transfer'>,
+): void {
+  const { lastIndex, lastTerm } = state.log
+  const term = type === 'MsgPreVote' ? state.term + 1 : state.term
+  const { commit, commitTerm } = knownCommit(state)
+  const from = state.id
+  state.send({ type, from, to, term, lastIndex, lastTerm, transfer, commit, commitTerm })
 }
 
 function tally(state: RaftState): void {

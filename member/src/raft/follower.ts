@@ -2,7 +2,7 @@
 
 import { invariant } from '../../../lib/assert.ts'
 import { isMember } from './conf-change.ts'
-import { handleTimeoutNow, loseLeader, tickElection } from './election.ts'
+import { believeLeader, handleTimeoutNow, loseLeader, tickElection } from './election.ts'
 import type { Message, MsgApp, MsgHeartbeat, MsgSnap } from './message.ts'
 import { expireReads } from './read-index.ts'
 import { becomeFollower } from './roles.ts'
@@ -45,8 +45,7 @@ function hear(state: RaftState, from: MemberId): boolean {
   }
   if (state.leader !== from) return false
   state.electionElapsed = 0
-  state.leaderLost = false
-  state.earlyTicks = undefined
+  believeLeader(state)
   return true
 }
 

@@ -76,6 +76,7 @@ function changeRole(state: RaftState, { role, term, leader, reason }: RoleChange
   if (isNewTerm) {
     state.term = term
     state.vote = undefined
+    state.doubted = undefined
   }
   state.role = role
   state.electionElapsed = 0

@@ -70,8 +70,12 @@ export class RaftState {
   heartbeatElapsed = 0
   /** The leader's process is gone or says that it leads no more: it does not count as heard. */
   leaderLost = false
-  /** Ticks until the pre-vote that follows from `leaderLost`. */
+  /** Ticks until the pre-vote that follows from `leaderLost`, or from a word that may have been the last one. */
   earlyTicks: number | undefined
+  /** The leader of this term that was lost and not heard twice since. */
+  doubted: MemberId | undefined
+  /** The tick of the first word it said since. */
+  doubtedAt: number | undefined
   readonly votes = new Map<MemberId, boolean>()
   /** The term and vote that are on disk. Messages of a later term wait. */
   durableTerm: Term

@@ -6,7 +6,7 @@ import { runChaos } from './chaos.ts'
 
 const STEPS = 1000
 /** About ten seconds on two cores. */
-const SEEDS = 700
+const SEEDS = 400
 
 /** Seeds that found something: see docs/testing.md. */
 const FOUND = [1489, 7175, 14_230]

@@ -207,10 +207,17 @@ export class Cluster {
     return result
   }
 
-  /** Lets every member that is not isolated wait until it hears no leader, makes one campaign, and delivers what follows. */
+  /** Makes a member the leader: the others lose their leader, it campaigns, and what follows is delivered. */
   elect(number: number): void {
     // What is on its way already stays there: it arrives after the election.
     const old = this.network.splice(0)
+    for (let i = 0; i < 20 && this.node(number).role !== 'leader'; i++) this.letCampaign(number)
+    this.network.push(...old)
+    if (this.node(number).role !== 'leader') throw new Error(`${number} cannot be elected`)
+  }
+
+  /** One attempt: every other member that is not isolated hears nothing for a timeout, then this one campaigns. */
+  letCampaign(number: number): void {
     for (const other of this.running) {
       if (other.number === number || this.isolated.has(other.number)) continue
       this.tick(other.number, this.electionTicks)
@@ -218,13 +225,15 @@ export class Cluster {
     }
     this.campaign(number)
     this.deliverAll()
-    this.network.push(...old)
   }
 
-  /** Ticks a member until it asks for votes; the others lose no time. */
+  /** Ticks a member until it asks for pre-votes, or leads alone; the others lose no time. */
   campaign(number: number): void {
-    const { node } = this.member(number)
-    for (let i = 0; i < 1000 && !/andidate|leader/.test(node.role); i++) this.tick(number)
+    const { node, id } = this.member(number)
+    const old = this.network.length
+    const asks = () =>
+      this.network.slice(old).some(({ type, from }) => type === 'MsgPreVote' && from === id)
+    for (let i = 0; i < 1000 && node.role !== 'leader' && !asks(); i++) this.tick(number)
   }
 
   /** Hands everything a member has to say to its disk, the network and its state machine. */

@@ -235,7 +235,7 @@ describe('election restriction (§5.4.1)', () => {
     cluster.deliverAll()
     cluster.isolated.clear()
     cluster.isolated.add(1)
-    cluster.elect(3)
+    cluster.letCampaign(3)
     expect(cluster.node(3).role).not.toBe('leader')
     cluster.elect(2)
     expect(cluster.node(2).role).toBe('leader')

@@ -191,9 +191,9 @@ describe('committing entries of earlier terms (§5.4.2)', () => {
     cluster.heal()
     cluster.isolated.add(1)
     cluster.isolated.add(2)
-    cluster.tick(3, ELECTION_TICKS)
-    cluster.tick(4, ELECTION_TICKS)
-    cluster.network.length = 0
+    // 3 and 4 hear no leader.
+    cluster.restart(3)
+    cluster.restart(4)
     cluster.campaign(5)
     deliverVotes(cluster)
     expect(cluster.node(5).role).toBe('leader')
