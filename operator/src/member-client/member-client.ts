@@ -1,0 +1,33 @@
+// What the operator asks a member directly. A member that does not answer is an observation, not an error: nothing here
+// throws for it.
+
+import type { Status } from '../../../member/src/rest/contract.ts'
+
+export type MemberAnswer =
+  | { readonly kind: 'answered'; readonly status: Status }
+  /** `refused`: nothing listens there; `timeout`: no answer in time; `malformed`: an answer that makes no sense. */
+  | {
+      readonly kind: 'silent'
+      readonly reason: 'unresolved' | 'refused' | 'timeout' | 'malformed' | 'failed'
+      readonly detail: string
+    }
+
+export interface MemberClient {
+  /** `GET /v1/status` below `baseUrl`, answered within two seconds or `silent`. Rejects only when `signal` is aborted. */
+  status(baseUrl: string, options: { readonly signal: AbortSignal }): Promise<MemberAnswer>
+}
+
+/** One member whose status stream is held open. */
+export interface FollowedMember {
+  readonly name: string
+  readonly baseUrl: string
+}
+
+/** Streams of `GET /v1/status/stream`, one for each member; an event on one wakes its cluster's worker. */
+export interface MemberStreams {
+  /** From now on exactly these members of the cluster are followed; an empty list ends all of them. Idempotent. */
+  follow(
+    cluster: { readonly namespace: string; readonly name: string },
+    members: readonly FollowedMember[],
+  ): void
+}
