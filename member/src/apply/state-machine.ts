@@ -16,7 +16,7 @@ import {
   type TxnResult,
   validateTxn,
 } from '../mvcc/store.ts'
-import type { ConfState, MemberId, SnapshotMeta } from '../raft/types.ts'
+import type { ConfState, MemberId } from '../raft/types.ts'
 import { isMalformed } from '../wire/reader.ts'
 import {
   type ConfChangeContext,
@@ -29,7 +29,7 @@ import {
   requestCost,
 } from './request.ts'
 import { StateReader } from './state-restorer.ts'
-import { StateSnapshot, hashOfHeader } from './state-snapshot.ts'
+import { type StateHeader, StateSnapshot, hashOfHeader } from './state-snapshot.ts'
 
 export type { MemberRecord } from './request.ts'
 export type { StateSnapshot } from './state-snapshot.ts'
@@ -72,7 +72,15 @@ export interface StateMachineOptions {
   /** Invariant: names exactly the members that have a record. */
   readonly confState: ConfState
   /** Of a restored state; a new one is empty and at index 0. */
-  readonly restored?: { readonly store: Store; readonly index: number; readonly term: number }
+  readonly restored?: RestoredPosition
+}
+
+interface RestoredPosition {
+  readonly store: Store
+  readonly index: number
+  readonly term: number
+  readonly membershipEpoch: number
+  readonly removed: readonly MemberId[]
 }
 
 /** What one record of the store beside key and value counts against the quota. */
@@ -84,7 +92,9 @@ const VALUE_BYTES_MAX = 2 ** 26
 export class StateMachine {
   readonly #store: Store
   readonly #members = new Map<MemberId, MemberRecord>()
+  readonly #removed: Set<MemberId>
   #confState: ConfState
+  #membershipEpoch: number
   #appliedIndex: number
   #appliedTerm: number
   /** The lowest feature level of all members. */
@@ -95,6 +105,8 @@ export class StateMachine {
     this.#store = restored?.store ?? new Store()
     this.#appliedIndex = restored?.index ?? 0
     this.#appliedTerm = restored?.term ?? 0
+    this.#membershipEpoch = restored?.membershipEpoch ?? 0
+    this.#removed = new Set(restored?.removed)
     this.#confState = confState
     for (const member of members) this.#members.set(member.id, member)
     this.#keepMembersOf(confState)
@@ -113,9 +125,30 @@ export class StateMachine {
     return this.#confState
   }
 
+  /** Index of the newest membership change; 0: as the cluster was made. */
+  get membershipEpoch(): number {
+    return this.#membershipEpoch
+  }
+
+  /** Members that once belonged to the configuration and do not any more. */
+  get removed(): ReadonlySet<MemberId> {
+    return this.#removed
+  }
+
   /** A record for each member of the configuration; blank but for its id where nobody told more. */
   get members(): ReadonlyMap<MemberId, MemberRecord> {
     return this.#members
+  }
+
+  /** What counts against the quota. */
+  get quotaUsedBytes(): number {
+    const { liveBytes, keyCount } = this.#store
+    return liveBytes + keyCount * KEY_OVERHEAD_BYTES
+  }
+
+  /** The lowest feature level of all members. */
+  get level(): number {
+    return this.#level
   }
 
   /** To read; only `apply…` changes it. */
@@ -162,6 +195,7 @@ export class StateMachine {
       if (!this.#members.has(member.id)) this.#members.set(member.id, member)
     }
     this.#confState = confState
+    this.#membershipEpoch = index
     this.#keepMembersOf(confState)
     if (decoded === undefined) return undefined
     const { origin, sequence } = decoded
@@ -185,10 +219,11 @@ export class StateMachine {
     return new StateSnapshot(this.#header(), this.#store.capture())
   }
 
-  #header(): { readonly meta: SnapshotMeta; readonly members: readonly MemberRecord[] } {
+  #header(): StateHeader {
     const meta = { index: this.#appliedIndex, term: this.#appliedTerm, confState: this.#confState }
     const members = [...this.#members.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1))
-    return { meta, members }
+    const removed = [...this.#removed].toSorted()
+    return { meta, members, membershipEpoch: this.#membershipEpoch, removed }
   }
 
   #advance(index: number, term: number): void {
@@ -205,10 +240,7 @@ export class StateMachine {
   #refuse(request: RequestBody, quotaBytes: number): ApplyRefusal | undefined {
     if (request.type !== 'put' && request.type !== 'txn') return undefined
     const cost = requestCost(request)
-    if (cost > 0) {
-      const { liveBytes, keyCount } = this.#store
-      if (liveBytes + keyCount * KEY_OVERHEAD_BYTES + cost >= quotaBytes) return 'noSpace'
-    }
+    if (cost > 0 && this.quotaUsedBytes + cost >= quotaBytes) return 'noSpace'
     if (request.type === 'put') return isTooLarge(request) ? 'tooLarge' : undefined
     if (hasTooLarge(request)) return 'tooLarge'
     // The number of operations is bounded by the front end and by the size of a request.
@@ -271,8 +303,15 @@ export class StateMachine {
   #keepMembersOf(confState: ConfState): void {
     const { voters, votersOutgoing, learners, learnersNext } = confState
     const ids = new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext])
-    for (const id of this.#members.keys()) if (!ids.has(id)) this.#members.delete(id)
-    for (const id of ids) if (!this.#members.has(id)) this.#members.set(id, blankRecord(id))
+    for (const id of this.#members.keys()) {
+      if (ids.has(id)) continue
+      this.#members.delete(id)
+      this.#removed.add(id)
+    }
+    for (const id of ids) {
+      this.#removed.delete(id)
+      if (!this.#members.has(id)) this.#members.set(id, blankRecord(id))
+    }
     this.#level = lowestLevel(this.#members)
   }
 }
@@ -288,9 +327,9 @@ export class StateMachineRestorer {
 
   /** Once all bytes have been added. Throws SNAPSHOT_CORRUPT if they are not a whole stream. */
   finish(): StateMachine {
-    const { meta, members, store } = this.#reader.finish()
+    const { meta, members, ...rest } = this.#reader.finish()
     const { index, term, confState } = meta
-    return new StateMachine({ members, confState, restored: { store, index, term } })
+    return new StateMachine({ members, confState, restored: { ...rest, index, term } })
   }
 }
 

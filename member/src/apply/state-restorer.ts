@@ -4,19 +4,17 @@
 import { RaftbaseError } from '../../../lib/errors.ts'
 import { StoreRestorer } from '../mvcc/restore.ts'
 import type { Store } from '../mvcc/store.ts'
-import type { SnapshotMeta } from '../raft/types.ts'
+import type { MemberId } from '../raft/types.ts'
 import { isMalformed } from '../wire/reader.ts'
 import { type StateHeader as WireHeader, decodeStateHeader } from '../wire/state.gen.ts'
-import { type MemberRecord, toMemberRecord } from './request.ts'
-import { HEADER_LENGTH_BYTES, STATE_FORMAT } from './state-snapshot.ts'
+import { toMemberRecord } from './request.ts'
+import { HEADER_LENGTH_BYTES, STATE_FORMAT, type StateHeader } from './state-snapshot.ts'
 
 /** Far above what any membership needs: a longer header is damage, and is not collected. */
 const HEADER_BYTES_MAX = 16 * 1024 * 1024
 
 /** What a state machine is built from. */
-export interface RestoredState {
-  readonly meta: SnapshotMeta
-  readonly members: readonly MemberRecord[]
+export interface RestoredState extends StateHeader {
   readonly store: Store
 }
 
@@ -24,7 +22,7 @@ export class StateReader {
   readonly #store = new StoreRestorer()
   /** Bytes of the header seen so far, its length in front. */
   #pending = new Uint8Array(0)
-  #header: { readonly meta: SnapshotMeta; readonly members: readonly MemberRecord[] } | undefined
+  #header: StateHeader | undefined
 
   /** Takes the next bytes of the stream, cut anywhere; keeps no reference. Throws SNAPSHOT_CORRUPT. */
   addChunk(bytes: Uint8Array): void {
@@ -53,11 +51,16 @@ export class StateReader {
   }
 }
 
-function readHeader(bytes: Uint8Array): { meta: SnapshotMeta; members: MemberRecord[] } {
-  const { format, meta, members } = decode(bytes)
+function readHeader(bytes: Uint8Array): StateHeader {
+  const { format, meta, members, membershipEpoch, removed } = decode(bytes)
   if (format !== STATE_FORMAT) corrupt('unknown state format', { format })
   if (meta === undefined) corrupt('snapshot without a position')
-  return { meta, members: members.map(toMemberRecord) }
+  return {
+    meta,
+    members: members.map(toMemberRecord),
+    membershipEpoch,
+    removed: removed as readonly MemberId[],
+  }
 }
 
 function decode(bytes: Uint8Array): WireHeader {

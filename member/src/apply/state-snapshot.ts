@@ -5,7 +5,7 @@
 //   the stream of the key space (mvcc/snapshot.ts), to the end
 
 import type { StoreSnapshot } from '../mvcc/store.ts'
-import type { SnapshotMeta } from '../raft/types.ts'
+import type { MemberId, SnapshotMeta } from '../raft/types.ts'
 import { encodeStateHeader } from '../wire/state.gen.ts'
 import type { MemberRecord } from './request.ts'
 
@@ -17,6 +17,9 @@ export interface StateHeader {
   readonly meta: SnapshotMeta
   /** Sorted by id. */
   readonly members: readonly MemberRecord[]
+  readonly membershipEpoch: number
+  /** Sorted. */
+  readonly removed: readonly MemberId[]
 }
 
 export class StateSnapshot {

@@ -12,6 +12,10 @@ export interface StateHeader {
   readonly format: number
   readonly meta: SnapshotMeta | undefined
   readonly members: readonly MemberRecord[]
+  /** Index of the newest membership change; 0: as the cluster was made. */
+  readonly membershipEpoch: number
+  /** Members that were removed: their ids never come back. */
+  readonly removed: readonly string[]
 }
 
 /** A StateHeader with every field that `fields` does not name at its default. */
@@ -20,6 +24,8 @@ export function newStateHeader(fields: Partial<StateHeader> = {}): StateHeader {
     format: fields.format ?? 0,
     meta: fields.meta,
     members: fields.members ?? [],
+    membershipEpoch: fields.membershipEpoch ?? 0,
+    removed: fields.removed ?? [],
   }
 }
 
@@ -40,12 +46,24 @@ export function writeStateHeader(w: Writer, m: StateHeader): void {
     writeMemberRecord(w, item)
     w.end(mark)
   }
+  if (m.membershipEpoch !== 0) {
+    w.byte(32)
+    w.safeUint(m.membershipEpoch)
+  }
+  if (m.removed.length > 0) {
+    w.byte(42)
+    const mark = w.begin()
+    for (const item of m.removed) w.hexId(item)
+    w.end(mark)
+  }
 }
 
 export function readStateHeader(r: Reader): StateHeader {
   let format = 0
   let meta: SnapshotMeta | undefined
   const members: MemberRecord[] = []
+  let membershipEpoch = 0
+  const removed: string[] = []
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     switch (tag) {
       case 8:
@@ -63,11 +81,23 @@ export function readStateHeader(r: Reader): StateHeader {
         r.leave(outerEnd)
         break
       }
+      case 32:
+        membershipEpoch = r.safeUint()
+        break
+      case 41:
+        removed.push(r.hexId())
+        break
+      case 42: {
+        const outerEnd = r.enter()
+        while (r.remaining > 0) removed.push(r.hexId())
+        r.leave(outerEnd)
+        break
+      }
       default:
         r.skip(tag)
     }
   }
-  return { format, meta, members }
+  return { format, meta, members, membershipEpoch, removed }
 }
 
 export function encodeStateHeader(m: StateHeader): Uint8Array {

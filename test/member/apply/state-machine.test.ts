@@ -295,6 +295,21 @@ describe('snapshots', () => {
     ])
   })
 
+  test('carry the epoch of the membership and the ids that never come back', () => {
+    const harness = new Harness()
+    expect([harness.machine.membershipEpoch, harness.machine.removed.size]).toEqual([0, 0])
+    harness.put('a', '1')
+    harness.changeMembers(conf({ voters: [A] }), new Uint8Array(0))
+    harness.put('a', '2')
+    const { machine } = harness
+    expect(machine.membershipEpoch).toBe(2)
+    expect([...machine.removed]).toEqual([B])
+    const restored = restore(streamOf(machine))
+    expect(restored.membershipEpoch).toBe(2)
+    expect([...restored.removed]).toEqual([B])
+    expect(restored.hash()).toBe(machine.hash())
+  })
+
   test('show the state as it was when captured, whatever is applied while they are read', () => {
     const harness = sample()
     const hash = harness.machine.hash()
