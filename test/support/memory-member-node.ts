@@ -10,6 +10,7 @@ import type {
   MemberNode,
   NodeInfo,
   NodeStatus,
+  PeerInfo,
   PutResult,
 } from '../../member/src/node/member-node.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
@@ -35,6 +36,14 @@ interface Version {
 }
 
 export const MEMBER_IDS = ['00000000000000a1', '00000000000000a2', '00000000000000a3'] as MemberId[]
+
+function peer(
+  id: MemberId,
+  name: string,
+  seen: Pick<PeerInfo, 'match' | 'progress' | 'active'>,
+): PeerInfo {
+  return { id, name, connected: seen.match !== undefined, ...seen }
+}
 
 export class MemoryMemberNode implements MemberNode {
   mode: ClusterMode = 'normal'
@@ -129,7 +138,14 @@ export class MemoryMemberNode implements MemberNode {
       name: 'n1',
       incarnation: 1,
       version: '0.1.0',
+      storageFormatVersion: 1,
       state: this.state,
+      startupPhase: 'complete',
+      dataDirectory: { state: 'Valid' },
+      membershipFile: undefined,
+      alarms: [],
+      isLogRead: true,
+      featureLevel: 0,
       role: this.leader === MEMBER_IDS[0] ? 'leader' : 'follower',
       term: 2,
       leader: this.leader,
@@ -137,15 +153,21 @@ export class MemoryMemberNode implements MemberNode {
       applied: this.#revision + 1,
       firstIndex: 1,
       lastIndex: this.#revision + 1,
+      lastLogTerm: 2,
       persistedIndex: this.#revision + 1,
+      membershipEpoch: 0,
       revision: this.#revision,
       compactRevision: this.#compactRevision,
       keyCount: this.#history.size,
       stateBytes: 0,
       snapshotIndex: 0,
+      members: this.nodes().map(({ status, ...member }) => ({
+        ...member,
+        role: status === 'learner' ? 'learner' : 'voter',
+      })),
       peers: [
-        { id: MEMBER_IDS[1]!, name: 'n2', connected: true, match: 3 },
-        { id: MEMBER_IDS[2]!, name: 'n3', connected: false, match: undefined },
+        peer(MEMBER_IDS[1]!, 'n2', { match: 3, progress: 'replicate', active: true }),
+        peer(MEMBER_IDS[2]!, 'n3', { match: undefined, progress: undefined, active: undefined }),
       ],
     }
   }

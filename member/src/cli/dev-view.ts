@@ -22,7 +22,7 @@ export function findLeadership(views: readonly MemberView[]): Leadership | undef
   const answered = views.flatMap(({ plan, seen }) =>
     typeof seen === 'string' ? [] : [{ name: plan.name, status: seen }],
   )
-  const term = Math.max(...answered.map(({ status }) => status.term))
+  const term = Math.max(...answered.map(({ status }) => status.term ?? 0))
   const leader = answered.find(({ status }) => status.role === 'leader' && status.term === term)
   if (leader === undefined) return undefined
   const { memberId } = leader.status
@@ -45,5 +45,5 @@ function roleOf({ plan, seen }: MemberView, { leader }: Leadership): string {
   if (typeof seen === 'string') return seen
   // A deposed leader may not know it yet.
   if (seen.role === 'leader' && plan.name !== leader) return 'follower'
-  return seen.role
+  return seen.role ?? seen.state
 }

@@ -96,7 +96,7 @@ export function describeMembers(
     term: status?.term ?? null,
     revision: status?.revision ?? null,
     applied: status?.applied ?? null,
-    lag: status === undefined ? null : Math.max(0, newest - status.applied),
+    lag: status?.applied === undefined ? null : Math.max(0, newest - status.applied),
     clientUrls: node.clientUrls,
     peerUrls: node.peerUrls,
     apiUrls: node.apiUrls,

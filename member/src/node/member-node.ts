@@ -4,13 +4,61 @@
 import type { MemberId, Role } from '../raft/types.ts'
 
 export type MemberState =
+  /** Before the data directory is known to be this member's. */
+  | 'starting'
   /** Reading the data directory. */
   | 'recovering'
   /** Part of the cluster; may or may not know a leader. */
   | 'running'
+  /** Stays up without taking part, because of its data directory or of what the cluster says about it. */
+  | 'parked'
   | 'stopping'
   /** An invariant or the disk failed; the process is about to end. */
   | 'failed'
+
+/** How far the start is; `complete` and `parked` are its two ends. */
+export type StartupPhase =
+  | 'openingDirectory'
+  | 'askingPeers'
+  | 'readingLog'
+  | 'openingPeers'
+  | 'complete'
+  | 'parked'
+
+export type DataDirectoryState =
+  /** Not looked at yet. */
+  | 'Unknown'
+  /** Empty; this member is about to be made. */
+  | 'Fresh'
+  | 'Valid'
+  /** Of a member that was removed from the cluster, or of an earlier incarnation of this one. */
+  | 'Tombstoned'
+  /** Of another cluster, or of another member. */
+  | 'ForeignCluster'
+  | 'Corrupt'
+  /** Empty, although the cluster knows this member as a voter: its disk has forgotten what it promised. */
+  | 'AwaitingReplacement'
+
+export interface DataDirectoryStatus {
+  readonly state: DataDirectoryState
+  /** An ErrorCode, when something is wrong. */
+  readonly code?: string
+  /** One sentence for people. */
+  readonly detail?: string
+  /** The damaged file, and where in it. */
+  readonly file?: string
+  readonly offset?: number
+}
+
+/** What was read of the membership file; see lib/membership-file.ts. */
+export interface MembershipFileStatus {
+  readonly epoch?: number
+  readonly phase?: 'Bootstrapping' | 'Running' | 'Recovering'
+  readonly listed?: 'Voter' | 'Learner' | 'absent'
+  readonly problem?: string
+}
+
+export type Alarm = 'NOSPACE' | 'CORRUPT'
 
 /** How long a request may take, and whether its client has gone. */
 export interface CallOptions {
@@ -56,13 +104,34 @@ export interface NodeInfo {
   readonly version: string
 }
 
-export interface NodeStatus {
-  readonly clusterId: string
-  readonly memberId: MemberId
+/** Of the configuration that is applied here. */
+export interface ConfiguredMember {
+  readonly id: MemberId
   readonly name: string
-  readonly incarnation: number
+  readonly role: 'voter' | 'learner'
+  readonly peerUrls: readonly string[]
+  readonly clientUrls: readonly string[]
+  readonly apiUrls: readonly string[]
   readonly version: string
+}
+
+export interface NodeStatus {
+  /** These three are undefined until they are known. */
+  readonly clusterId: string | undefined
+  readonly memberId: MemberId | undefined
+  readonly incarnation: number | undefined
+  readonly name: string
+  readonly version: string
+  readonly storageFormatVersion: number
   readonly state: MemberState
+  readonly startupPhase: StartupPhase
+  readonly dataDirectory: DataDirectoryStatus
+  /** Undefined without such a file. */
+  readonly membershipFile: MembershipFileStatus | undefined
+  readonly alarms: readonly Alarm[]
+  /** False until the log has been read: then everything below is zero, undefined or empty, and means nothing. */
+  readonly isLogRead: boolean
+  readonly featureLevel: number
   readonly role: Role | 'learner'
   readonly term: number
   readonly leader: MemberId | undefined
@@ -70,12 +139,16 @@ export interface NodeStatus {
   readonly applied: number
   readonly firstIndex: number
   readonly lastIndex: number
+  readonly lastLogTerm: number
   readonly persistedIndex: number
+  /** Log index of the newest membership change applied here; 0: as the cluster was made. */
+  readonly membershipEpoch: number
   readonly revision: number
   readonly compactRevision: number
   readonly keyCount: number
   readonly stateBytes: number
   readonly snapshotIndex: number
+  readonly members: readonly ConfiguredMember[]
   readonly peers: readonly PeerInfo[]
 }
 
@@ -83,8 +156,11 @@ export interface PeerInfo {
   readonly id: MemberId
   readonly name: string
   readonly connected: boolean
-  /** Only on the leader: how far this peer's log is known to match. */
+  /** Only on the leader, as the two after it: how far this peer's log is known to match. */
   readonly match: number | undefined
+  readonly progress: 'probe' | 'replicate' | 'snapshot' | undefined
+  /** Heard of within an election timeout. */
+  readonly active: boolean | undefined
 }
 
 export interface MemberNode {

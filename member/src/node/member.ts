@@ -23,7 +23,6 @@ import type {
   MemberState,
   NodeInfo,
   NodeObserver,
-  NodeStatus,
   PutResult,
 } from './member-node.ts'
 import { deleteResult, getResult, putResult } from './outcomes.ts'
@@ -33,6 +32,7 @@ import { Reads } from './reads.ts'
 import { type Recovered, recover, restoreState } from './recovery.ts'
 import type { NodeSettings } from './settings.ts'
 import { Snapshotter } from './snapshotter.ts'
+import { type MemberStatus, memberStatus } from './status.ts'
 import { Ticker } from './ticker.ts'
 
 export interface MemberOptions {
@@ -239,41 +239,18 @@ export class Member implements MemberNode {
     return nodes.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
   }
 
-  status(): NodeStatus {
-    const { identity } = this
-    const { attributes, transport } = this.#options
-    const raft = this.#driver.raft.status()
-    const { store, members, confState } = this.stateMachine
-    const learns = confState.learners.includes(identity.memberId)
-    return {
-      clusterId: identity.clusterId,
-      memberId: identity.memberId,
-      name: identity.name,
-      incarnation: identity.incarnation,
+  status(): MemberStatus {
+    const { attributes, settings, transport } = this.#options
+    return memberStatus({
+      identity: this.identity,
       version: attributes.version,
       state: this.#state,
-      role: learns ? 'learner' : raft.role,
-      term: raft.term,
-      leader: raft.leader,
-      committed: raft.committed,
-      applied: this.stateMachine.appliedIndex,
-      firstIndex: raft.firstIndex,
-      lastIndex: raft.lastIndex,
-      persistedIndex: raft.persistedIndex,
-      revision: store.revision,
-      compactRevision: store.compactRevision,
-      keyCount: store.keyCount,
-      stateBytes: store.bytes,
+      raft: this.#driver.raft,
+      stateMachine: this.stateMachine,
       snapshotIndex: this.#snapshotter.index,
-      peers: [...members.values()]
-        .filter((member) => member.id !== identity.memberId)
-        .map((member) => ({
-          id: member.id,
-          name: member.name,
-          connected: transport.peerStatus(member.id).connected,
-          match: raft.progress.find((peer) => peer.id === member.id)?.match,
-        })),
-    }
+      quotaBytes: settings.quotaBytes,
+      isConnected: (peer) => transport.peerStatus(peer).connected,
+    })
   }
 
   isReady(): boolean {

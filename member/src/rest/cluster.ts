@@ -22,7 +22,11 @@ export function getNodes({ services }: Call): Answer {
 }
 
 export function getCluster({ services }: Call): Answer {
-  const { clusterId, memberId, name, term, leader, revision } = services.node.status()
+  const { clusterId, memberId, name, term, leader, revision, state } = services.node.status()
+  if (clusterId === undefined || memberId === undefined) {
+    const details = { reason: state }
+    throw new RaftbaseError('NOT_READY', 'member does not know its cluster yet', { details })
+  }
   return jsonAnswer({
     clusterId,
     memberId,

@@ -59,35 +59,137 @@ export const PeerSchema = Type.Object({
   name: Type.String(),
   connected: Type.Boolean(),
   match: Type.Optional(count('Leader only: up to where its log is known to be equal.')),
+  progress: Type.Optional(
+    Type.Enum(['probe', 'replicate', 'snapshot'], {
+      description:
+        'Leader only: looking for the end of its log, sending entries, or sending a snapshot.',
+    }),
+  ),
+  active: Type.Optional(
+    Type.Boolean({ description: 'Leader only: heard of within an election timeout.' }),
+  ),
 })
 export type Peer = Static<typeof PeerSchema>
 
+/** A member of the configuration, as the state of the member that answers has it. */
+export const ConfiguredMemberSchema = Type.Object({
+  id: memberId,
+  name: Type.String({ description: 'Empty while it has not told.' }),
+  role: Type.Enum(['voter', 'learner']),
+  peerUrls: strings('Where other members reach it.'),
+  clientUrls: strings('Where etcd clients reach it.'),
+  apiUrls: strings('Where this API of it is.'),
+  version: Type.String({ description: 'Of raftbase; empty while unknown.' }),
+})
+export type ConfiguredMember = Static<typeof ConfiguredMemberSchema>
+
+const state = Type.Enum(['starting', 'recovering', 'running', 'parked', 'stopping', 'failed'], {
+  description:
+    'parked: it does not take part, for the reason that dataDirectory gives, and stays up to say so.',
+})
+const startupPhase = Type.Enum(
+  ['openingDirectory', 'askingPeers', 'readingLog', 'openingPeers', 'complete', 'parked'],
+  { description: 'How far the start is. complete and parked are its two ends.' },
+)
+const dataDirectoryState = Type.Enum(
+  ['Unknown', 'Fresh', 'Valid', 'Tombstoned', 'ForeignCluster', 'Corrupt', 'AwaitingReplacement'],
+  {
+    description:
+      'Unknown: not looked at yet. Fresh: empty, this member is about to be made. Valid: of this member. ' +
+      'Tombstoned: of a member that was removed. ForeignCluster: of another cluster or member. Corrupt: damaged. ' +
+      'AwaitingReplacement: empty, although the cluster knows this member as a voter.',
+  },
+)
+const role = Type.Enum(['follower', 'preCandidate', 'candidate', 'leader', 'learner'])
+
+export const DataDirectorySchema = Type.Object({
+  state: dataDirectoryState,
+  code: Type.Optional(Type.String({ description: 'Of docs/errors.md, when something is wrong.' })),
+  detail: Type.Optional(Type.String({ description: 'One sentence for people.' })),
+  file: Type.Optional(Type.String({ description: 'The damaged file.' })),
+  offset: Type.Optional(count('Bytes from its beginning to the damage.')),
+})
+export type DataDirectory = Static<typeof DataDirectorySchema>
+export type DataDirectoryState = DataDirectory['state']
+
+export const MembershipFileSchema = Type.Object({
+  epoch: Type.Optional(count('Of the newest document that was read and is sound.')),
+  phase: Type.Optional(Type.Enum(['Bootstrapping', 'Running', 'Recovering'])),
+  listed: Type.Optional(
+    Type.Enum(['Voter', 'Learner', 'absent'], { description: 'How it lists this member.' }),
+  ),
+  problem: Type.Optional(
+    Type.String({
+      description: 'Why the file as it is now cannot be used; the one before counts.',
+    }),
+  ),
+})
+export type MembershipFile = Static<typeof MembershipFileSchema>
+
+/**
+ * Positions are absent until the log has been read, and on a member that is parked before. Raft figures (role, term,
+ * leader, peers, members) come with them.
+ */
 export const StatusSchema = Type.Object({
-  clusterId: Type.String(),
-  memberId,
+  clusterId: Type.Optional(Type.String({ description: 'Absent until it is known.' })),
+  memberId: Type.Optional(memberId),
   name: Type.String(),
-  incarnation: count('How often this member was started on a blank disk.'),
+  incarnation: Type.Optional(count('How often this member was started on a blank disk.')),
   version: Type.String(),
-  state: Type.Enum(['recovering', 'running', 'stopping', 'failed']),
+  storageFormatVersion: count('Of the files this version writes.'),
+  featureLevel: Type.Optional(count('What every member of the cluster understands.')),
+  state,
+  startupPhase,
+  dataDirectory: DataDirectorySchema,
+  membershipFile: Type.Optional(MembershipFileSchema),
   ready: Type.Boolean({ description: 'What /readyz says.' }),
-  role: Type.Enum(['follower', 'preCandidate', 'candidate', 'leader', 'learner']),
-  term: count('The Raft term.'),
+  notReadyReason: Type.Optional(Type.String({ description: 'What /readyz gives as reason.' })),
+  alarms: Type.Array(Type.Enum(['NOSPACE', 'CORRUPT']), {
+    description: 'As this member sees them.',
+  }),
+  role: Type.Optional(role),
+  term: Type.Optional(count('The Raft term.')),
   leader: Type.Optional(memberId),
-  committed: count('Highest log index known to be committed.'),
-  applied: count('Highest log index in the state.'),
-  firstIndex: count('Of the log.'),
-  lastIndex: count('Of the log.'),
-  persistedIndex: count('Highest log index that is flushed here.'),
-  revision: count('Of the state.'),
-  compactRevision: count('Revisions below this one cannot be read any more.'),
-  keyCount: count('Keys alive.'),
-  stateBytes: count('Memory of the state.'),
-  snapshotIndex: count('Log index of the newest snapshot file.'),
+  committed: Type.Optional(count('Highest log index known to be committed.')),
+  applied: Type.Optional(count('Highest log index in the state.')),
+  firstIndex: Type.Optional(count('Of the log.')),
+  lastIndex: Type.Optional(count('Of the log.')),
+  lastLogTerm: Type.Optional(count('Term of the entry at lastIndex.')),
+  persistedIndex: Type.Optional(count('Highest log index that is flushed here.')),
+  membershipEpoch: Type.Optional(
+    count('Log index of the newest membership change applied here; 0: as the cluster was made.'),
+  ),
+  revision: Type.Optional(count('Of the state.')),
+  compactRevision: Type.Optional(count('Revisions below this one cannot be read any more.')),
+  keyCount: Type.Optional(count('Keys alive.')),
+  stateBytes: Type.Optional(count('Memory of the state.')),
+  snapshotIndex: Type.Optional(count('Log index of the newest snapshot file.')),
+  members: Type.Array(ConfiguredMemberSchema, { description: 'The configuration applied here.' }),
   peers: Type.Array(PeerSchema),
   uptimeSeconds: Type.Number({ minimum: 0 }),
   residentBytes: count('Memory of the process.'),
 })
 export type Status = Static<typeof StatusSchema>
+
+/**
+ * Data of the events named `status` of GET /v1/status/stream: first how it is, then again whenever one of these changes.
+ * Each is complete; when a reader is slow, those it has not read are replaced by the newest.
+ */
+export const StatusEventSchema = Type.Object({
+  name: Type.String(),
+  clusterId: Type.Optional(Type.String()),
+  memberId: Type.Optional(memberId),
+  state,
+  startupPhase,
+  dataDirectory: dataDirectoryState,
+  ready: Type.Boolean(),
+  role: Type.Optional(role),
+  term: Type.Optional(count('The Raft term.')),
+  leader: Type.Optional(memberId),
+  leaderName: Type.Optional(Type.String()),
+  membershipEpoch: Type.Optional(count('As in Status.')),
+})
+export type StatusEvent = Static<typeof StatusEventSchema>
 
 export const PutResultSchema = Type.Object({
   revision: count('At which this put happened.'),

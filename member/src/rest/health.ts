@@ -3,8 +3,7 @@
 
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { MemberNode } from '../node/member-node.ts'
-import type { Status } from './contract.ts'
-import { type Answer, jsonAnswer, problemAnswer, textAnswer } from './errors.ts'
+import { type Answer, problemAnswer, textAnswer } from './errors.ts'
 import type { Call } from './route.ts'
 
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -27,27 +26,14 @@ export function getMetrics({ services }: Call): Answer {
   return textAnswer(services.metrics.render(), METRICS_CONTENT_TYPE)
 }
 
-export function getStatus({ services }: Call): Answer {
-  const { node } = services
-  const { leader, peers, ...status } = node.status()
-  const body: Status = {
-    ...status,
-    ...(leader === undefined ? {} : { leader }),
-    ready: node.isReady(),
-    peers: peers.map(({ match, ...peer }) => (match === undefined ? peer : { ...peer, match })),
-    uptimeSeconds: services.uptimeSeconds(),
-    residentBytes: process.memoryUsage.rss(),
-  }
-  return jsonAnswer(body)
-}
-
 /** Loaded when first asked for: the schemas and their library stay out of a member that nobody asks. */
 export async function getOpenApi(): Promise<Answer> {
   const { renderOpenApi } = await import('./openapi.ts')
   return { ...textAnswer(renderOpenApi(), 'application/json') }
 }
 
-function whyNotReady(node: MemberNode): string {
+/** The reason that /readyz gives. */
+export function whyNotReady(node: MemberNode): string {
   const { state, leader } = node.status()
   if (state !== 'running') return state
   return leader === undefined ? 'noLeader' : 'catchingUp'

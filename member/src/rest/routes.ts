@@ -2,9 +2,10 @@
 
 import { getCluster, getNodes, postLeader } from './cluster.ts'
 import { ENDPOINTS, type EndpointId } from './endpoints.ts'
-import { getHealth, getMetrics, getOpenApi, getReadiness, getStatus } from './health.ts'
+import { getHealth, getMetrics, getOpenApi, getReadiness } from './health.ts'
 import { deleteKey, getKey, putKey } from './kv.ts'
 import type { Handler, Route } from './route.ts'
+import { getStatus } from './status.ts'
 
 const HANDLERS = {
   getHealth,

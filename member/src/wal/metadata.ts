@@ -11,7 +11,8 @@ import { flushed, removeIfPresent, withFile } from './files.ts'
 import type { FileSystem } from './file-system.ts'
 
 export const METADATA_FILE = 'member.json'
-const FORMAT_VERSION = 1
+/** Of the files in a data directory, all of them together; the status tells it. */
+export const STORAGE_FORMAT_VERSION = 1
 /** An identity is far smaller; what is larger is not ours. */
 const METADATA_BYTES_MAX = 1024 * 1024
 
@@ -73,16 +74,16 @@ async function readText(fs: FileSystem, path: string): Promise<string | undefine
 function formatMetadata(metadata: Metadata): string {
   const { clusterId, memberId, name, incarnation, token, initialCluster } = metadata
   const fields = { clusterId, memberId, name, incarnation, token, initialCluster }
-  const body = { formatVersion: FORMAT_VERSION, ...fields }
+  const body = { formatVersion: STORAGE_FORMAT_VERSION, ...fields }
   return `${JSON.stringify({ ...body, checksum: checksumOf(body) }, undefined, 2)}\n`
 }
 
 function parseMetadata(text: string, file: string): Metadata {
   const value = parseObject(text, file)
   const { formatVersion, checksum, ...fields } = value
-  if (typeof formatVersion === 'number' && formatVersion > FORMAT_VERSION) {
+  if (typeof formatVersion === 'number' && formatVersion > STORAGE_FORMAT_VERSION) {
     throw new RaftbaseError('DATA_DIR_UNUSABLE', 'data directory was written by a newer version', {
-      details: { file, formatVersion, formatVersionMax: FORMAT_VERSION },
+      details: { file, formatVersion, formatVersionMax: STORAGE_FORMAT_VERSION },
     })
   }
   if (checksum !== checksumOf({ formatVersion, ...fields })) throw corrupt(file, 'checksum differs')

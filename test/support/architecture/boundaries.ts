@@ -33,6 +33,11 @@ const ASSERT: AllowedImport = { path: 'lib/assert.ts' }
 const BYTES: AllowedImport = { path: 'lib/bytes.ts' }
 /** Snapshots come from disks and networks: damage in one is a failure with a code, not a violation. */
 const ERRORS: AllowedImport = { path: 'lib/errors.ts' }
+/** What operator and member agree on beforehand: both compute it. */
+const SHARED_WITH_MEMBER: readonly AllowedImport[] = [
+  { path: 'lib/identity.ts' },
+  { path: 'lib/membership-file.ts' },
+]
 const LIMITS: AllowedImport = { path: 'member/src/limits.ts' }
 const WIRE: AllowedImport = { path: 'member/src/wire/' }
 const RAFT_TYPES: readonly AllowedImport[] = [
@@ -127,13 +132,14 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   { root: 'operator/src/api/', imports: [ASSERT], externals: [] },
   {
     root: 'operator/src/resources/',
-    imports: [ASSERT, { path: 'operator/src/api/' }],
+    imports: [ASSERT, ...SHARED_WITH_MEMBER, { path: 'operator/src/api/' }],
     externals: [],
   },
   {
     root: 'operator/src/reconcile/steps/',
     imports: [
       ASSERT,
+      ...SHARED_WITH_MEMBER,
       { path: 'operator/src/api/' },
       { path: 'operator/src/resources/' },
       { path: 'operator/src/reconcile/plan.ts' },
@@ -146,6 +152,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
     root: 'operator/src/reconcile/plan.ts',
     imports: [
       ASSERT,
+      ...SHARED_WITH_MEMBER,
       { path: 'operator/src/api/' },
       { path: 'operator/src/resources/' },
       { path: 'operator/src/reconcile/steps/' },

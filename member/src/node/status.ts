@@ -1,0 +1,93 @@
+// What a member says about itself, put together from its parts. Reads memory only: no disk, no network, no waiting.
+
+import type { StateMachine } from '../apply/state-machine.ts'
+import type { RawNode } from '../raft/raw-node.ts'
+import type { MemberId } from '../raft/types.ts'
+import { STORAGE_FORMAT_VERSION } from '../wal/metadata.ts'
+import type { Identity } from './identity.ts'
+import type { Alarm, ConfiguredMember, MemberState, NodeStatus, PeerInfo } from './member-node.ts'
+
+/** The status of a member whose log has been read. */
+export interface MemberStatus extends NodeStatus {
+  readonly clusterId: string
+  readonly memberId: MemberId
+  readonly incarnation: number
+}
+
+export interface StatusParts {
+  readonly identity: Identity
+  readonly version: string
+  readonly state: MemberState
+  readonly raft: RawNode
+  readonly stateMachine: StateMachine
+  readonly snapshotIndex: number
+  readonly quotaBytes: number
+  readonly isConnected: (peer: MemberId) => boolean
+}
+
+export function memberStatus(parts: StatusParts): MemberStatus {
+  const { identity, state, stateMachine } = parts
+  const { clusterId, memberId, name, incarnation } = identity
+  const raft = parts.raft.status()
+  const { store, confState } = stateMachine
+  return {
+    clusterId,
+    memberId,
+    name,
+    incarnation,
+    version: parts.version,
+    storageFormatVersion: STORAGE_FORMAT_VERSION,
+    state,
+    startupPhase: state === 'recovering' ? 'openingPeers' : 'complete',
+    dataDirectory: { state: 'Valid' },
+    membershipFile: undefined,
+    alarms: alarmsOf(parts),
+    isLogRead: true,
+    featureLevel: stateMachine.level,
+    role: confState.learners.includes(memberId) ? 'learner' : raft.role,
+    term: raft.term,
+    leader: raft.leader,
+    committed: raft.committed,
+    applied: stateMachine.appliedIndex,
+    firstIndex: raft.firstIndex,
+    lastIndex: raft.lastIndex,
+    lastLogTerm: parts.raft.termAt(raft.lastIndex) ?? 0,
+    persistedIndex: raft.persistedIndex,
+    membershipEpoch: stateMachine.membershipEpoch,
+    revision: store.revision,
+    compactRevision: store.compactRevision,
+    keyCount: store.keyCount,
+    stateBytes: store.bytes,
+    snapshotIndex: parts.snapshotIndex,
+    members: membersOf(stateMachine),
+    peers: peersOf(parts),
+  }
+}
+
+function alarmsOf({ stateMachine, quotaBytes }: StatusParts): readonly Alarm[] {
+  return stateMachine.quotaUsedBytes >= quotaBytes ? ['NOSPACE'] : []
+}
+
+function membersOf({ members, confState }: StateMachine): readonly ConfiguredMember[] {
+  return [...members.values()].map(({ id, name, peerUrls, clientUrls, apiUrls, version }) => {
+    const role = confState.learners.includes(id) ? 'learner' : 'voter'
+    return { id, name, role, peerUrls, clientUrls, apiUrls, version }
+  })
+}
+
+function peersOf({ identity, stateMachine, raft, isConnected }: StatusParts): readonly PeerInfo[] {
+  const { progress } = raft.status()
+  return [...stateMachine.members.values()]
+    .filter((member) => member.id !== identity.memberId)
+    .map(({ id, name }) => {
+      const known = progress.find((peer) => peer.id === id)
+      return {
+        id,
+        name,
+        connected: isConnected(id),
+        match: known?.match,
+        progress: known?.state,
+        active: known?.recentlyActive,
+      }
+    })
+}

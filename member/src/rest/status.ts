@@ -1,0 +1,73 @@
+// /v1/status: everything about this member. Memory only, so it is answered at once whatever else hangs.
+
+import type { NodeStatus } from '../node/member-node.ts'
+import type { Status } from './contract.ts'
+import { type Answer, jsonAnswer } from './errors.ts'
+import { whyNotReady } from './health.ts'
+import type { Call } from './route.ts'
+
+export function getStatus({ services }: Call): Answer {
+  const { node } = services
+  const status = node.status()
+  const ready = node.isReady()
+  const body: Status = {
+    ...identityOf(status),
+    name: status.name,
+    version: status.version,
+    storageFormatVersion: status.storageFormatVersion,
+    state: status.state,
+    startupPhase: status.startupPhase,
+    dataDirectory: status.dataDirectory,
+    ...(status.membershipFile === undefined ? {} : { membershipFile: status.membershipFile }),
+    ready,
+    ...(ready ? {} : { notReadyReason: whyNotReady(node) }),
+    alarms: [...status.alarms],
+    ...(status.isLogRead ? figuresOf(status) : {}),
+    members: status.members.map((member) => ({
+      ...member,
+      peerUrls: [...member.peerUrls],
+      clientUrls: [...member.clientUrls],
+      apiUrls: [...member.apiUrls],
+    })),
+    peers: status.peers.map(({ match, progress, active, ...peer }) => ({
+      ...peer,
+      ...(match === undefined ? {} : { match }),
+      ...(progress === undefined ? {} : { progress }),
+      ...(active === undefined ? {} : { active }),
+    })),
+    uptimeSeconds: services.uptimeSeconds(),
+    residentBytes: process.memoryUsage.rss(),
+  }
+  return jsonAnswer(body)
+}
+
+function identityOf({ clusterId, memberId, incarnation }: NodeStatus) {
+  return {
+    ...(clusterId === undefined ? {} : { clusterId }),
+    ...(memberId === undefined ? {} : { memberId }),
+    ...(incarnation === undefined ? {} : { incarnation }),
+  }
+}
+
+/** What the log and the core know. */
+function figuresOf(status: NodeStatus) {
+  const { leader } = status
+  return {
+    featureLevel: status.featureLevel,
+    role: status.role,
+    term: status.term,
+    ...(leader === undefined ? {} : { leader }),
+    committed: status.committed,
+    applied: status.applied,
+    firstIndex: status.firstIndex,
+    lastIndex: status.lastIndex,
+    lastLogTerm: status.lastLogTerm,
+    persistedIndex: status.persistedIndex,
+    membershipEpoch: status.membershipEpoch,
+    revision: status.revision,
+    compactRevision: status.compactRevision,
+    keyCount: status.keyCount,
+    stateBytes: status.stateBytes,
+    snapshotIndex: status.snapshotIndex,
+  }
+}
