@@ -32,6 +32,15 @@ export const KUBE_ERROR_CODES = [
 
 export type KubeErrorCode = (typeof KUBE_ERROR_CODES)[number]
 
+/** One of the causes a Status object lists. */
+export interface StatusCause {
+  /** `FieldValueInvalid`, `NamespaceTerminating`, … */
+  readonly reason: string
+  /** `spec.replicas`, `metadata.uid`; empty when it is about no field. */
+  readonly field: string
+  readonly message: string
+}
+
 export interface KubeErrorOptions {
   /** HTTP status, when there was an answer. */
   readonly status?: number | undefined
@@ -39,8 +48,7 @@ export interface KubeErrorOptions {
   readonly reason?: string | undefined
   /** What the API server says, for people. */
   readonly serverMessage?: string | undefined
-  /** Fields a Status names as causes: `spec.replicas`, `metadata.uid`. */
-  readonly fields?: readonly string[] | undefined
+  readonly causes?: readonly StatusCause[] | undefined
   readonly retryAfterMs?: number | undefined
   readonly details?: Readonly<Record<string, unknown>>
   readonly cause?: unknown
@@ -51,17 +59,19 @@ export class KubeError extends Error {
   readonly code: KubeErrorCode
   readonly status: number | undefined
   readonly reason: string | undefined
-  readonly fields: readonly string[]
+  readonly causes: readonly StatusCause[]
   readonly retryAfterMs: number | undefined
   readonly details: Readonly<Record<string, unknown>>
 
   constructor(code: KubeErrorCode, message: string, options: KubeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'KubeError'
+    // The stack of a failure of the world says nothing that code and details do not.
+    this.stack = `${this.name}: ${message}`
     this.code = code
     this.status = options.status
     this.reason = options.reason
-    this.fields = options.fields ?? []
+    this.causes = options.causes ?? []
     this.retryAfterMs = options.retryAfterMs
     const { serverMessage, details } = options
     this.details = {
@@ -71,6 +81,14 @@ export class KubeError extends Error {
       ...(serverMessage === undefined ? {} : { serverMessage }),
     }
   }
+}
+
+/** Whether the request was refused because its namespace is being deleted: nothing can be created there any more. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  return (
+    isKubeError(error, 'forbidden', 'conflict') &&
+    error.causes.some(({ reason }) => reason === 'NamespaceTerminating')
+  )
 }
 
 /** Whether `error` is a {@link KubeError} with one of these codes. */

@@ -9,6 +9,8 @@ export interface RequestOptions {
   readonly timeoutMs?: number | undefined
   /** `lease` requests pass the others that wait for our own rate limit. */
   readonly priority?: 'lease' | 'normal' | undefined
+  /** Called right before the request leaves; a throw keeps it from leaving and is what the call fails with. */
+  readonly guard?: (() => void) | undefined
 }
 
 export interface ListOptions extends RequestOptions {
