@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CONFIG_MAPS } from '../../../operator/src/api/resource-types.ts'
+import type { Credentials } from '../../../operator/src/kube/cluster-access.ts'
 import type { AnsweredRequest, KubeClient } from '../../../operator/src/kube/client.ts'
 import { isKubeError, type KubeError } from '../../../operator/src/kube/errors.ts'
 import { FencedApi } from '../../../operator/src/kube/fenced-api.ts'
@@ -281,21 +282,18 @@ describe('the fence', () => {
 
   test('leadership that is lost while the request waits for its turn keeps it from leaving', async () => {
     let isLeader = true
-    let release: () => void = () => undefined
-    const access = plainAccess(server.url)
-    const slow = {
-      ...access,
-      credentials: () =>
-        new Promise<{ headers: Record<string, string>; tls: object }>((resolve) => {
-          release = () => resolve({ headers: {}, tls: {} })
-        }),
+    const asked = Promise.withResolvers<void>()
+    const given = Promise.withResolvers<Credentials>()
+    const credentials = () => {
+      asked.resolve()
+      return given.promise
     }
-    const api = new FencedApi(clientOf(slow), () => isLeader)
+    const access = { ...plainAccess(server.url), credentials }
+    const api = new FencedApi(clientOf(access), () => isLeader)
     const change = failureOf(api.create(CONFIG_MAPS, configMap('a')))
-    await until('it waits for its credentials', () => release.length === 0 && isLeader)
+    await asked.promise
     isLeader = false
-    await new Promise((resolve) => setImmediate(resolve))
-    release()
+    given.resolve({ headers: {}, tls: {} })
     expect((await change).code).toBe('notLeading')
     expect(server.requests).toEqual([])
   })
