@@ -29,7 +29,12 @@ function add(
   const timeoutMs = options.timeoutMs ?? 1000
   const watch = async (): Promise<void> => {
     try {
-      outcome.value = await proposals.add({ data, timeoutMs, signal: options.signal })
+      outcome.value = await proposals.add({
+        data,
+        timeoutMs,
+        signal: options.signal,
+        read: (result) => result,
+      })
     } catch (error) {
       outcome.value = (error as RaftbaseError).code
     }
