@@ -34,8 +34,10 @@ export class Proposals<Result> {
   readonly #clock: Clock
   readonly #limits: ProposalLimits
   readonly #pending = new Map<number, PendingProposal<Result>>()
-  /** Invariant: names every unsettled proposal that is `queued`. */
+  /** Invariant: together with `#refused`, names every unsettled proposal that is `queued`. */
   #unsent: PendingProposal<Result>[] = []
+  /** Refused for now: sent again at the next tick, lest they go back and forth as fast as the network can. */
+  #refused: PendingProposal<Result>[] = []
   #bytes = 0
   #sequence = 0
   #closed: RaftbaseError | undefined
@@ -151,7 +153,16 @@ export class Proposals<Result> {
       if (error === undefined) back.push(proposal)
       else this.#settle(proposal).reject(error)
     }
-    this.putBack(back)
+    for (const proposal of back) proposal.queued = true
+    this.#refused.push(...back)
+  }
+
+  /** A tick has passed: what was refused for now may be sent again. */
+  retryRefused(): void {
+    if (this.#refused.length === 0) return
+    const refused = this.#refused
+    this.#refused = []
+    this.putBack(refused)
   }
 
   /** Queues what was handed to the leader of `term` once more: the connection to it was made anew. */
@@ -217,6 +228,7 @@ export class Proposals<Result> {
       )
     }
     this.#unsent = []
+    this.#refused = []
   }
 
   /** The client has gone: drop the request if it was not sent, else let it run its course unwatched. */
