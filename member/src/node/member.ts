@@ -119,8 +119,7 @@ export class Member implements MemberNode {
         ...options.attributes,
       },
       recorded: () => this.stateMachine.members.get(identity.memberId),
-      propose: (request) =>
-        this.#propose(request, { timeoutMs: settings.publishTimeoutMs }, (result) => result),
+      propose: (request) => this.#propose(request, { timeoutMs: settings.publishTimeoutMs }),
       timers: options.timers,
       log: options.log,
     })
@@ -182,15 +181,17 @@ export class Member implements MemberNode {
 
   // MemberNode
 
-  put(
-    { key, value }: { key: Uint8Array; value: Uint8Array },
+  async put(
+    request: { key: Uint8Array; value: Uint8Array },
     options: CallOptions,
   ): Promise<PutResult> {
-    return this.#propose({ type: 'put', key, value }, options, putResult)
+    const result = await this.#propose({ type: 'put', ...request }, options)
+    return putResult(result)
   }
 
-  delete({ key }: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
-    return this.#propose({ type: 'deleteRange', key }, options, deleteResult)
+  async delete(request: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
+    const result = await this.#propose({ type: 'deleteRange', ...request }, options)
+    return deleteResult(result)
   }
 
   async get(
@@ -259,12 +260,7 @@ export class Member implements MemberNode {
 
   // Inside
 
-  /** Not async, nor are its callers: the promise of `Proposals` is the only one of a request. */
-  #propose<Answer>(
-    request: RequestBody,
-    options: CallOptions,
-    read: (result: ApplyResult) => Answer,
-  ): Promise<Answer> {
+  async #propose(request: RequestBody, options: CallOptions): Promise<ApplyResult> {
     const { origin, settings } = this.#options
     const data = encodeRequest({
       origin,
@@ -273,14 +269,12 @@ export class Member implements MemberNode {
       request,
     })
     if (data.length > settings.requestBytesMax + settings.requestOverheadBytes) {
-      return Promise.reject(
-        new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
-          details: { bytes: data.length, bytesMax: settings.requestBytesMax },
-        }),
-      )
+      throw new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
+        details: { bytes: data.length, bytesMax: settings.requestBytesMax },
+      })
     }
     const { timeoutMs, signal } = options
-    const outcome = this.#proposals.add({ data, timeoutMs, signal, read })
+    const outcome = this.#proposals.add({ data, timeoutMs, signal })
     this.#driver.wake()
     return outcome
   }

@@ -13,10 +13,8 @@ export interface PendingProposal<Result> {
   /** The encoded replicated request. */
   readonly data: Uint8Array
   readonly deadlineMs: number
-  /** Turns the result into the answer, or throws why it is none. */
-  readonly read: (result: Result) => unknown
-  readonly resolve: (answer: unknown) => void
-  readonly reject: (error: unknown) => void
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: RaftbaseError) => void
   /** The term whose leader may have proposed it; undefined while it certainly is in no log that can still commit. */
   sentTerm: Term | undefined
   /** Whether it waits to be sent (again). */
@@ -34,10 +32,8 @@ export class Proposals<Result> {
   readonly #clock: Clock
   readonly #limits: ProposalLimits
   readonly #pending = new Map<number, PendingProposal<Result>>()
-  /** Invariant: together with `#refused`, names every unsettled proposal that is `queued`. */
+  /** Invariant: names every unsettled proposal that is `queued`. */
   #unsent: PendingProposal<Result>[] = []
-  /** Refused for now: sent again at the next tick, lest they go back and forth as fast as the network can. */
-  #refused: PendingProposal<Result>[] = []
   #bytes = 0
   #sequence = 0
   #closed: RaftbaseError | undefined
@@ -60,17 +56,13 @@ export class Proposals<Result> {
     return this.#sequence + 1
   }
 
-  /**
-   * Resolves with what `read` makes of the result; what it throws rejects. Rejects at once with OVERLOADED when the table is
-   * full. The one promise of a request: another one around it would cost as much as encoding it.
-   */
-  add<Answer>(options: {
+  /** Rejects at once with OVERLOADED when the table is full. */
+  add(options: {
     data: Uint8Array
     timeoutMs: number
     signal?: AbortSignal | undefined
-    read: (result: Result) => Answer
-  }): Promise<Answer> {
-    const { data, timeoutMs, signal, read } = options
+  }): Promise<Result> {
+    const { data, timeoutMs, signal } = options
     if (this.#closed !== undefined) return Promise.reject(this.#closed)
     if (
       this.#pending.size >= this.#limits.proposalsMax ||
@@ -83,14 +75,13 @@ export class Proposals<Result> {
       )
     }
     const sequence = ++this.#sequence
-    return new Promise<Answer>((resolve, reject) => {
+    return new Promise<Result>((resolve, reject) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs
       const proposal: PendingProposal<Result> = {
         sequence,
         data,
         deadlineMs,
-        read,
-        resolve: resolve as PendingProposal<Result>['resolve'],
+        resolve,
         reject,
         sentTerm: undefined,
         queued: true,
@@ -153,16 +144,7 @@ export class Proposals<Result> {
       if (error === undefined) back.push(proposal)
       else this.#settle(proposal).reject(error)
     }
-    for (const proposal of back) proposal.queued = true
-    this.#refused.push(...back)
-  }
-
-  /** A tick has passed: what was refused for now may be sent again. */
-  retryRefused(): void {
-    if (this.#refused.length === 0) return
-    const refused = this.#refused
-    this.#refused = []
-    this.putBack(refused)
+    this.putBack(back)
   }
 
   /** Queues what was handed to the leader of `term` once more: the connection to it was made anew. */
@@ -173,16 +155,7 @@ export class Proposals<Result> {
   /** An entry of this process was applied: answers its request, if that still waits. */
   applied(sequence: number, result: Result): void {
     const proposal = this.#pending.get(sequence)
-    if (proposal === undefined) return
-    const { read, resolve, reject } = this.#settle(proposal)
-    let answer: unknown
-    try {
-      answer = read(result)
-    } catch (error) {
-      reject(error)
-      return
-    }
-    resolve(answer)
+    if (proposal !== undefined) this.#settle(proposal).resolve(result)
   }
 
   /** The first entry of `term` is being applied: what was sent in earlier terms and is not applied never will be. */
@@ -228,7 +201,6 @@ export class Proposals<Result> {
       )
     }
     this.#unsent = []
-    this.#refused = []
   }
 
   /** The client has gone: drop the request if it was not sent, else let it run its course unwatched. */

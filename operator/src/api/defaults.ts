@@ -1,0 +1,39 @@
+// The defaults of a RaftCluster's spec, equal to those of crds/raftclusters.yaml (a test compares them). The API server
+// fills in most of them; objects stored before a field existed, and optional sections, get theirs here. Pure.
+
+import type { RaftClusterSpec } from './raft-cluster.ts'
+
+export const SPEC_DEFAULTS = {
+  replicas: 3,
+  paused: false,
+  deletionProtection: false,
+  clusterDomain: 'cluster.local',
+  storage: { size: '8Gi', whenDeleted: 'Retain' },
+  scheduling: { antiAffinity: 'Preferred' },
+  raft: { heartbeatInterval: '100ms', electionTimeout: '1s', snapshotLogSize: '64Mi' },
+  services: { client: { type: 'ClusterIP' }, leader: { enabled: false } },
+  disruption: { pdb: 'Managed', unhealthyPodEviction: 'IfHealthyBudget' },
+} as const
+
+/** `spec` has the shape of the schema; what is absent takes its default. */
+export function withDefaults(spec: unknown): RaftClusterSpec {
+  const given = (spec ?? {}) as Partial<RaftClusterSpec>
+  return {
+    replicas: given.replicas ?? SPEC_DEFAULTS.replicas,
+    version: given.version ?? '',
+    paused: given.paused ?? SPEC_DEFAULTS.paused,
+    deletionProtection: given.deletionProtection ?? SPEC_DEFAULTS.deletionProtection,
+    clusterDomain: given.clusterDomain ?? SPEC_DEFAULTS.clusterDomain,
+    image: { ...given.image },
+    storage: { ...SPEC_DEFAULTS.storage, ...given.storage },
+    resources: { ...given.resources },
+    scheduling: { ...SPEC_DEFAULTS.scheduling, ...given.scheduling },
+    podMetadata: { ...given.podMetadata },
+    raft: { ...SPEC_DEFAULTS.raft, ...given.raft },
+    services: {
+      client: { ...SPEC_DEFAULTS.services.client, ...given.services?.client },
+      leader: { ...SPEC_DEFAULTS.services.leader, ...given.services?.leader },
+    },
+    disruption: { ...SPEC_DEFAULTS.disruption, ...given.disruption },
+  }
+}

@@ -1,0 +1,170 @@
+// The RaftCluster resource as crds/raftclusters.yaml describes it: what a user asks for and what the operator observed. The
+// API server has checked it against the schema; validate.ts reads it. Types only.
+
+import type { Condition } from './conditions.ts'
+import type { ObjectMeta } from './kube-object.ts'
+
+export type Quantity = string | number
+
+export interface ImageSpec {
+  readonly repository?: string
+  readonly pullPolicy?: 'Always' | 'IfNotPresent' | 'Never'
+  readonly pullSecrets?: readonly { readonly name: string }[]
+}
+
+export interface StorageSpec {
+  readonly size: Quantity
+  readonly storageClassName?: string
+  readonly whenDeleted: 'Retain' | 'Delete'
+}
+
+export interface ResourcesSpec {
+  readonly requests?: Readonly<Record<string, Quantity>>
+  readonly limits?: Readonly<Record<string, Quantity>>
+}
+
+export interface SchedulingSpec {
+  readonly antiAffinity: 'Required' | 'Preferred' | 'None'
+  readonly topologySpreadConstraints?: readonly Readonly<Record<string, unknown>>[]
+  readonly affinity?: Readonly<Record<string, unknown>>
+  readonly nodeSelector?: Readonly<Record<string, string>>
+  readonly tolerations?: readonly Readonly<Record<string, unknown>>[]
+  readonly priorityClassName?: string
+}
+
+export interface PodMetadataSpec {
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** Durations are whole numbers of `ms` or `s`. */
+export interface RaftSpec {
+  readonly heartbeatInterval: string
+  readonly electionTimeout: string
+  readonly snapshotLogSize: Quantity
+}
+
+export interface ServicesSpec {
+  readonly client: {
+    readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer'
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly leader: { readonly enabled: boolean }
+}
+
+export interface DisruptionSpec {
+  readonly pdb: 'Managed' | 'None'
+  readonly unhealthyPodEviction: 'IfHealthyBudget' | 'AlwaysAllow'
+}
+
+/** Every default filled in. */
+export interface RaftClusterSpec {
+  readonly replicas: number
+  readonly version: string
+  readonly paused: boolean
+  readonly deletionProtection: boolean
+  readonly clusterDomain: string
+  readonly image: ImageSpec
+  readonly storage: StorageSpec
+  readonly resources: ResourcesSpec
+  readonly scheduling: SchedulingSpec
+  readonly podMetadata: PodMetadataSpec
+  readonly raft: RaftSpec
+  readonly services: ServicesSpec
+  readonly disruption: DisruptionSpec
+}
+
+export const PHASES = [
+  'Pending',
+  'Bootstrapping',
+  'Healthy',
+  'Updating',
+  'Degraded',
+  'NoQuorum',
+  'Paused',
+  'Deleting',
+  'Failed',
+] as const
+export type Phase = (typeof PHASES)[number]
+
+export type MemberRole =
+  | 'Leader'
+  | 'Follower'
+  | 'Candidate'
+  | 'Learner'
+  /** Its pod is there or about to be; it has not told anything yet. */
+  | 'Joining'
+  /** Up, and not taking part, for a reason it gives. */
+  | 'Parked'
+  | 'Removed'
+  | 'Unknown'
+
+export interface MemberStatus {
+  readonly name: string
+  readonly raftId?: string
+  readonly incarnation?: number
+  readonly role: MemberRole
+  readonly healthy: boolean
+  readonly version?: string
+  readonly lagEntries?: number
+  readonly node?: string
+  readonly reason?: string
+  readonly message?: string
+  readonly lastTransitionTime: string
+}
+
+export interface LeaderStatus {
+  readonly name: string
+  readonly raftId: string
+  readonly term: number
+  readonly since: string
+}
+
+/** What the first start was decided to be. With `clusterId` the only part of the status that is read as an input. */
+export interface BootstrapStatus {
+  readonly replicas: number
+  readonly token: string
+  readonly startedAt: string
+  readonly completedAt?: string
+}
+
+export interface OperationStatus {
+  readonly type: 'Bootstrap' | 'Delete'
+  readonly step: string
+  readonly toReplicas?: number
+  readonly startedAt?: string
+  readonly message?: string
+}
+
+export interface RaftClusterStatus {
+  readonly observedGeneration?: number
+  readonly phase?: Phase
+  readonly ready?: string
+  readonly replicas?: number
+  readonly readyReplicas?: number
+  readonly updatedReplicas?: number
+  readonly votingMembers?: number
+  readonly selector?: string
+  readonly version?: string
+  readonly clusterId?: string
+  readonly membershipEpoch?: number
+  readonly bootstrap?: BootstrapStatus
+  readonly leader?: LeaderStatus
+  readonly operation?: OperationStatus
+  readonly members?: readonly MemberStatus[]
+  readonly endpoints?: readonly string[]
+  readonly connection?: { readonly client: string; readonly api: string }
+  readonly conditions?: readonly Condition[]
+}
+
+export interface RaftCluster {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: ObjectMeta & {
+    readonly namespace: string
+    readonly uid: string
+    readonly generation: number
+  }
+  readonly spec: RaftClusterSpec
+  readonly status: RaftClusterStatus
+}

@@ -1,0 +1,108 @@
+// What a pass may do, and what a plan consists of. Every action names the object it means by uid, so that a plan made from
+// old facts is refused by the API server instead of hitting something else. Types, and how they read in golden files.
+
+import { unreachable } from '../../../lib/assert.ts'
+import type { KubeObject, ResourceType } from '../api/kube-object.ts'
+import type { RaftClusterStatus } from '../api/raft-cluster.ts'
+
+export type Action =
+  | { readonly type: 'addFinalizer' }
+  | { readonly type: 'removeFinalizer' }
+  /** `create`: there is none. `update`: we want it different. `drift`: somebody else has changed it. */
+  | {
+      readonly type: 'apply'
+      readonly title: string
+      readonly resource: ResourceType
+      readonly object: KubeObject
+      readonly why: 'create' | 'update' | 'drift'
+    }
+  | {
+      readonly type: 'deleteChild'
+      readonly title: string
+      readonly resource: ResourceType
+      readonly name: string
+      readonly uid: string
+    }
+  | {
+      readonly type: 'labelPod'
+      readonly name: string
+      readonly uid: string
+      readonly labels: Readonly<Record<string, string | null>>
+    }
+  /** A pod whose container never ran and never will as it is. */
+  | {
+      readonly type: 'replacePod'
+      readonly name: string
+      readonly uid: string
+      readonly reason: string
+    }
+  | { readonly type: 'scaleDown'; readonly name: string; readonly uid: string }
+  | { readonly type: 'deleteClaim'; readonly name: string; readonly uid: string }
+
+export interface PlannedEvent {
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: string
+  readonly action: string
+  readonly message: string
+  /** The member it is about; its pod gets the event too. */
+  readonly member?: string
+}
+
+export type Next =
+  | { readonly kind: 'wait'; readonly seconds: number; readonly reason: string }
+  | { readonly kind: 'done' }
+
+export interface Plan {
+  /** Written before the first action: what it latches has to be on record before anything follows from it. */
+  readonly status: RaftClusterStatus
+  readonly events: readonly PlannedEvent[]
+  /** In order; the first that fails ends the pass. */
+  readonly actions: readonly Action[]
+  readonly next: Next
+}
+
+/** What a step has to say. Steps run in their order until one stops. */
+export interface StepResult {
+  readonly actions: readonly Action[]
+  readonly stop?: Next
+}
+
+export function act(...actions: readonly Action[]): StepResult {
+  return { actions }
+}
+
+export function stop(seconds: number, reason: string, actions: readonly Action[] = []): StepResult {
+  return { actions, stop: { kind: 'wait', seconds, reason } }
+}
+
+export const NOTHING: StepResult = { actions: [] }
+
+/** One line for logs and golden files. */
+export function describeAction(action: Action): string {
+  switch (action.type) {
+    case 'addFinalizer':
+      return 'add the finalizer'
+    case 'removeFinalizer':
+      return 'remove the finalizer'
+    case 'apply':
+      return `${action.why} ${action.title} ${action.object.metadata.name}`
+    case 'deleteChild':
+      return `delete ${action.title} ${action.name}`
+    case 'labelPod':
+      return `label pod ${action.name} ${describeLabels(action.labels)}`
+    case 'replacePod':
+      return `replace pod ${action.name}: ${action.reason}`
+    case 'scaleDown':
+      return `scale StatefulSet ${action.name} to 0`
+    case 'deleteClaim':
+      return `delete volume claim ${action.name}`
+    default:
+      return unreachable(action)
+  }
+}
+
+function describeLabels(labels: Readonly<Record<string, string | null>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value ?? '(none)'}`)
+    .join(' ')
+}

@@ -1,0 +1,108 @@
+// What one pass knows, gathered by observe.ts and the only input of plan.ts. Facts, no judgements: a member that is silent
+// is said to be silent, not to be down. Types only.
+
+import type { KubeObject } from '../api/kube-object.ts'
+import type { RaftCluster } from '../api/raft-cluster.ts'
+import type { RenderOptions } from '../resources/render.ts'
+
+/** What a member said of itself in `GET /v1/status`: the part that decisions and status rest on. */
+export interface MemberReport {
+  readonly clusterId?: string
+  readonly memberId?: string
+  readonly incarnation?: number
+  readonly version: string
+  readonly state: 'starting' | 'recovering' | 'running' | 'parked' | 'stopping' | 'failed'
+  readonly dataDirectory: {
+    readonly state:
+      | 'Unknown'
+      | 'Fresh'
+      | 'Valid'
+      | 'Tombstoned'
+      | 'ForeignCluster'
+      | 'Corrupt'
+      | 'AwaitingReplacement'
+    readonly detail?: string
+  }
+  /** It takes part: a linearizable read succeeded within the last seconds. */
+  readonly ready: boolean
+  readonly notReadyReason?: string
+  readonly alarms: readonly string[]
+  readonly role?: 'follower' | 'preCandidate' | 'candidate' | 'leader' | 'learner'
+  readonly term?: number
+  /** Raft id of the leader it knows. */
+  readonly leader?: string
+  readonly committed?: number
+  readonly applied?: number
+  readonly lastIndex?: number
+  readonly lastLogTerm?: number
+  readonly membershipEpoch?: number
+  /** The configuration it has applied. */
+  readonly configuration: readonly {
+    readonly id: string
+    readonly name: string
+    readonly role: 'voter' | 'learner'
+  }[]
+}
+
+export interface MemberSighting {
+  readonly name: string
+  /** Its newest report, of this pass or an earlier one by the same pod. */
+  readonly report?: MemberReport
+  /** How old that report is; 0 for one of this pass. */
+  readonly ageSeconds: number
+  /** Why there is no answer in this pass. */
+  readonly silence?: string
+}
+
+export interface PodFacts {
+  readonly name: string
+  readonly uid: string
+  readonly ordinal: number
+  readonly node?: string
+  readonly ip?: string
+  readonly isTerminating: boolean
+  /** Of the member's container. */
+  readonly container: 'none' | 'waiting' | 'running' | 'terminated'
+  /** Whether the container has ever run in this pod. */
+  readonly hasStarted: boolean
+  /** Why the pod is not scheduled or its container does not run, as Kubernetes calls it. */
+  readonly reason?: string
+  readonly message?: string
+  readonly restarts: number
+  /** `controller-revision-hash`. */
+  readonly revision?: string
+  readonly roleLabel?: string
+  readonly voterLabel?: string
+}
+
+export interface ClaimFacts {
+  readonly name: string
+  readonly uid: string
+  readonly ordinal: number
+  readonly phase: 'Pending' | 'Bound' | 'Lost'
+  /** Of whose data it is: the uid of a RaftCluster, or undefined when it does not say. */
+  readonly clusterUid?: string
+  readonly isTerminating: boolean
+}
+
+/** A write of an earlier pass that the API server refused for what it contains, or by its rules. */
+export interface Rejection {
+  readonly what: string
+  readonly message: string
+}
+
+export interface Observed {
+  /** RFC 3339, whole seconds. */
+  readonly now: string
+  readonly cluster: RaftCluster
+  readonly options: RenderOptions
+  /** By the title of its kind; absent when there is no object of that name. */
+  readonly children: ReadonlyMap<string, KubeObject>
+  readonly pods: readonly PodFacts[]
+  readonly claims: readonly ClaimFacts[]
+  /** One for each pod that has an address, and for each that had one lately. */
+  readonly sightings: readonly MemberSighting[]
+  readonly rejection?: Rejection
+  /** Since a pass of this process last saw the cluster serve. */
+  readonly servedSecondsAgo?: number
+}

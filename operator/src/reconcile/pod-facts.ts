@@ -1,0 +1,131 @@
+// Pods and volume claims, raw from the API server, as the facts that matter here. What is absent or malformed is taken for
+// the harmless case: not scheduled, not running, not ours. Pure.
+
+import type { KubeObject } from '../api/kube-object.ts'
+import { CLUSTER_UID_ANNOTATION, ROLE_LABEL, VOTER_LABEL } from '../api/labels.ts'
+import { ordinalOf } from '../api/names.ts'
+import { MEMBER_CONTAINER } from '../resources/pod-template.ts'
+import type { ClaimFacts, PodFacts } from './observed.ts'
+
+interface RawState {
+  readonly reason?: string
+  readonly message?: string
+  readonly exitCode?: number
+}
+
+interface RawContainerStatus {
+  readonly name?: string
+  readonly restartCount?: number
+  readonly state?: {
+    readonly waiting?: RawState
+    readonly running?: object
+    readonly terminated?: RawState
+  }
+  readonly lastState?: { readonly terminated?: RawState }
+}
+
+interface RawPodStatus {
+  readonly podIP?: string
+  readonly phase?: string
+  readonly reason?: string
+  readonly message?: string
+  readonly conditions?: readonly {
+    readonly type?: string
+    readonly status?: string
+    readonly reason?: string
+    readonly message?: string
+  }[]
+  readonly containerStatuses?: readonly RawContainerStatus[]
+}
+
+type Trouble = Pick<PodFacts, 'reason' | 'message'>
+
+/** Undefined for a pod that is no member of this cluster by its name. */
+export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined {
+  const { name, uid, labels, deletionTimestamp } = pod.metadata
+  const ordinal = ordinalOf(cluster, name)
+  if (ordinal === undefined || uid === undefined) return undefined
+  const spec = (pod['spec'] ?? {}) as { readonly nodeName?: string }
+  const status = (pod['status'] ?? {}) as RawPodStatus
+  const container = status.containerStatuses?.find((one) => one.name === MEMBER_CONTAINER)
+  const restarts = container?.restartCount ?? 0
+  const state = stateOf(status, container)
+  const revision = labels?.['controller-revision-hash']
+  return {
+    name,
+    uid,
+    ordinal,
+    ...(spec.nodeName === undefined ? {} : { node: spec.nodeName }),
+    ...(status.podIP === undefined ? {} : { ip: status.podIP }),
+    isTerminating: deletionTimestamp !== undefined,
+    container: state,
+    hasStarted:
+      state === 'running' ||
+      restarts > 0 ||
+      container?.state?.terminated !== undefined ||
+      container?.lastState?.terminated !== undefined,
+    ...troubleOf(status, container),
+    restarts,
+    ...(revision === undefined ? {} : { revision }),
+    ...(labels?.[ROLE_LABEL] === undefined ? {} : { roleLabel: labels[ROLE_LABEL] }),
+    ...(labels?.[VOTER_LABEL] === undefined ? {} : { voterLabel: labels[VOTER_LABEL] }),
+  }
+}
+
+function stateOf(
+  status: RawPodStatus,
+  container: RawContainerStatus | undefined,
+): PodFacts['container'] {
+  if (status.phase === 'Failed' || status.phase === 'Succeeded') return 'terminated'
+  if (container?.state?.running !== undefined) return 'running'
+  if (container?.state?.terminated !== undefined) return 'terminated'
+  return container?.state?.waiting === undefined ? 'none' : 'waiting'
+}
+
+/** Why its container does not run, nearest cause first. */
+function troubleOf(status: RawPodStatus, container: RawContainerStatus | undefined): Trouble {
+  const { waiting, running, terminated } = container?.state ?? {}
+  if (running !== undefined && status.phase === 'Running') return {}
+  if (status.phase === 'Failed') {
+    return trouble(status.reason ?? 'PodFailed', status.message ?? exitText(terminated))
+  }
+  if (waiting !== undefined) {
+    const ended = container?.lastState?.terminated
+    const said = ended === undefined ? waiting.message : exitText(ended)
+    return trouble(waiting.reason ?? 'Waiting', said ?? waiting.message)
+  }
+  if (terminated !== undefined) return trouble('Terminated', exitText(terminated))
+  const scheduled = status.conditions?.find(({ type }) => type === 'PodScheduled')
+  if (scheduled?.status === 'False') {
+    return trouble(scheduled.reason ?? 'Unschedulable', scheduled.message)
+  }
+  return {}
+}
+
+function trouble(reason: string, message: string | undefined): Trouble {
+  return message === undefined || message === '' ? { reason } : { reason, message: message.trim() }
+}
+
+function exitText(state: RawState | undefined): string | undefined {
+  if (state === undefined) return undefined
+  const last = state.message?.trim().split('\n').at(-1)
+  const how = state.reason ?? 'it ended'
+  return `${how} with exit code ${state.exitCode ?? '?'}${last === undefined ? '' : `: ${last}`}`
+}
+
+/** Undefined for a claim that is of no member of this cluster by its name. */
+export function readClaim(cluster: string, claim: KubeObject): ClaimFacts | undefined {
+  const { name, uid, annotations, deletionTimestamp } = claim.metadata
+  const ordinal = name.startsWith('data-') ? ordinalOf(cluster, name) : undefined
+  if (ordinal === undefined || uid === undefined) return undefined
+  const { phase } = (claim['status'] ?? {}) as { readonly phase?: string }
+  const clusterUid = annotations?.[CLUSTER_UID_ANNOTATION]
+  return {
+    name,
+    uid,
+    ordinal,
+    phase: phase === 'Bound' || phase === 'Lost' ? phase : 'Pending',
+    ...(clusterUid === undefined ? {} : { clusterUid }),
+    isTerminating: deletionTimestamp !== undefined,
+  }
+}

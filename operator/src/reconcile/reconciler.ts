@@ -1,0 +1,253 @@
+// One pass over one RaftCluster: observe, plan, write the status, carry out the plan. The status goes first, because what
+// it latches has to be on record before anything follows from it, and it is written on every way out that can write.
+
+import type { Clock } from '../../../lib/clock.ts'
+import type { Logger } from '../../../lib/logger.ts'
+import { canonicalJson } from '../api/canonical.ts'
+import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
+import { STATUS_FIELD_MANAGER } from '../api/labels.ts'
+import type { RaftCluster, RaftClusterStatus } from '../api/raft-cluster.ts'
+import { RAFT_CLUSTERS } from '../api/resource-types.ts'
+import { readRaftCluster } from '../api/validate.ts'
+import type { CacheSet } from '../controller/cache.ts'
+import type { ReconcileContext, Reconciler, ReconcileResult } from '../controller/reconciler.ts'
+import { isKubeError, type KubeError } from '../kube/errors.ts'
+import type { EventRecorder } from '../kube/event-recorder.ts'
+import type { KubeApi } from '../kube/kube-api.ts'
+import type { MemberClient, MemberStreams } from '../member-client/member-client.ts'
+import type { RenderOptions } from '../resources/render.ts'
+import { type Action, describeAction, type Plan, type PlannedEvent } from './actions.ts'
+import { execute } from './execute.ts'
+import { observe, observeCluster, type ObserveOptions } from './observe.ts'
+import type { Observed, Rejection } from './observed.ts'
+import { plan } from './plan.ts'
+import { memberBaseUrl, Sightings } from './sightings.ts'
+
+/** After somebody else was faster: the watch brings the news within this time. */
+const CONFLICT_WAIT_MS = 250
+
+export interface ClusterReconcilerOptions {
+  readonly api: KubeApi
+  readonly caches: CacheSet
+  readonly members: MemberClient
+  readonly streams: MemberStreams
+  readonly recorder: EventRecorder
+  readonly clock: Clock
+  readonly log: Logger
+  readonly render: RenderOptions
+}
+
+/** What is kept of a cluster between two passes. None of it is needed: a restart only asks again. */
+interface Memory {
+  readonly uid: string
+  /** What this process wrote last, and over which version: the cache may still show the one before. */
+  written?: { readonly over: string | undefined; readonly cluster: RaftCluster }
+  rejection?: Rejection & { readonly generation: number }
+  /** When it was last seen to serve. */
+  servedAtMs?: number
+}
+
+export class ClusterReconciler implements Reconciler {
+  readonly #options: ClusterReconcilerOptions
+  readonly #observing: ObserveOptions
+  readonly #sightings: Sightings
+  readonly #memories = new Map<string, Memory>()
+
+  constructor(options: ClusterReconcilerOptions) {
+    const { api, caches, clock, members, render } = options
+    this.#options = options
+    this.#sightings = new Sightings({ client: members, clock })
+    this.#observing = { api, caches, clock, render, sightings: this.#sightings }
+  }
+
+  async reconcile(key: ObjectKey, context: ReconcileContext): Promise<ReconcileResult> {
+    const { signal } = context
+    const found = await observeCluster(key, this.#observing, signal)
+    if (found === undefined) {
+      this.#forget(key)
+      return { kind: 'done' }
+    }
+    const memory = this.#memoryOf(key, found)
+    const cluster = newest(found, memory)
+    const rejection = rejectionFor(memory, cluster)
+    const servedSecondsAgo = this.#servedSecondsAgo(memory)
+    const pass = { signal, rejection, servedSecondsAgo }
+    const observed = await observe(cluster, this.#observing, pass)
+    this.#follow(observed)
+    const planned = plan(observed)
+    if (planned.status.leader !== undefined) memory.servedAtMs = this.#options.clock.monotonicMs()
+    try {
+      return await this.#carryOut(planned, observed, memory, context)
+    } catch (error) {
+      return this.#failed(error, cluster)
+    }
+  }
+
+  async #carryOut(
+    planned: Plan,
+    observed: Observed,
+    memory: Memory,
+    { signal, reconcileId }: ReconcileContext,
+  ): Promise<ReconcileResult> {
+    const { api } = this.#options
+    const cluster = await this.#writeStatus(observed.cluster, planned.status, memory, signal)
+    this.#tell(cluster, planned.events)
+    const log = this.#logFor(cluster, reconcileId)
+    for (const action of planned.actions) {
+      try {
+        const told = await execute(action, { api, cluster, children: observed.children, signal })
+        log.info({ action: describeAction(action) }, 'carried out')
+        this.#tell(cluster, told)
+      } catch (error) {
+        if (!isKubeError(error, 'invalid', 'forbidden')) throw error
+        return await this.#rejected(action, error, { observed, cluster, memory, signal })
+      }
+    }
+    const { next } = planned
+    await this.#accepted({ observed, cluster, memory, signal, isOver: next.kind === 'done' })
+    if (next.kind === 'done') return { kind: 'done' }
+    return { kind: 'wait', afterMs: next.seconds * 1000, reason: next.reason }
+  }
+
+  /** The API server will not have it as it is: that is for the user to read, and to be tried again with growing delays. */
+  async #rejected(action: Action, error: KubeError, pass: Pass): Promise<ReconcileResult> {
+    const { observed, cluster, memory, signal } = pass
+    // A namespace that is being deleted takes nothing new; its RaftCluster is deleted with it.
+    if (error.reason === 'NamespaceTerminating') {
+      return { kind: 'wait', afterMs: 5000, reason: 'NamespaceTerminating' }
+    }
+    const said = error.details['serverMessage']
+    const message = typeof said === 'string' ? said : error.message
+    const rejection = {
+      what: describeAction(action),
+      message,
+      generation: cluster.metadata.generation,
+    }
+    memory.rejection = rejection
+    const second = plan({ ...observed, cluster, rejection })
+    const after = await this.#writeStatus(cluster, second.status, memory, signal)
+    this.#tell(after, second.events)
+    return { kind: 'retry', reason: 'Rejected', cause: error }
+  }
+
+  /** Everything went through: what was refused before is not any more. */
+  async #accepted(pass: Pass & { readonly isOver: boolean }): Promise<void> {
+    const { observed, cluster, memory, signal, isOver } = pass
+    if (memory.rejection === undefined) return
+    delete memory.rejection
+    if (isOver) return
+    const { rejection: _, ...rest } = observed
+    const second = plan({ ...rest, cluster })
+    const after = await this.#writeStatus(cluster, second.status, memory, signal)
+    this.#tell(after, second.events)
+  }
+
+  /** Written only when it says something new, and only over the version it was derived from. */
+  async #writeStatus(
+    cluster: RaftCluster,
+    status: RaftClusterStatus,
+    memory: Memory,
+    signal: AbortSignal,
+  ): Promise<RaftCluster> {
+    if (canonicalJson(cluster.status) === canonicalJson(status)) return cluster
+    const { name, namespace, uid, resourceVersion } = cluster.metadata
+    const object: KubeObject = {
+      apiVersion: cluster.apiVersion,
+      kind: cluster.kind,
+      metadata: {
+        name,
+        namespace,
+        uid,
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      },
+      status,
+    }
+    const options = { fieldManager: STATUS_FIELD_MANAGER, force: true, signal }
+    const written = readRaftCluster(
+      await this.#options.api.applyStatus(RAFT_CLUSTERS, object, options),
+    )
+    if (written === undefined) return cluster
+    memory.written = { over: resourceVersion, cluster: written }
+    return written
+  }
+
+  #servedSecondsAgo({ servedAtMs }: Memory): number | undefined {
+    if (servedAtMs === undefined) return undefined
+    return (this.#options.clock.monotonicMs() - servedAtMs) / 1000
+  }
+
+  #failed(error: unknown, cluster: RaftCluster): ReconcileResult {
+    if (isKubeError(error, 'conflict', 'alreadyExists')) {
+      return { kind: 'wait', afterMs: CONFLICT_WAIT_MS, reason: 'Conflict' }
+    }
+    if (isKubeError(error, 'notFound')) {
+      const { name, namespace } = cluster.metadata
+      this.#logFor(cluster).debug({ name, namespace }, 'gone while it was being reconciled')
+      return { kind: 'wait', afterMs: CONFLICT_WAIT_MS, reason: 'Gone' }
+    }
+    throw error
+  }
+
+  #tell(cluster: RaftCluster, events: readonly PlannedEvent[]): void {
+    // The recorder wants the object as it travels; a RaftCluster read from it has the same head.
+    const { apiVersion, kind, metadata } = cluster
+    for (const event of events) {
+      this.#options.recorder.record({ ...event, regarding: { apiVersion, kind, metadata } })
+    }
+  }
+
+  #follow({ cluster, pods }: Observed): void {
+    const { name, namespace } = cluster.metadata
+    const members = pods.flatMap((pod) => {
+      const baseUrl = memberBaseUrl(pod)
+      return baseUrl === undefined ? [] : [{ name: pod.name, baseUrl }]
+    })
+    this.#options.streams.follow({ namespace, name }, members)
+  }
+
+  #memoryOf(key: ObjectKey, cluster: RaftCluster): Memory {
+    const at = `${key.namespace}/${key.name}`
+    const known = this.#memories.get(at)
+    if (known?.uid === cluster.metadata.uid) return known
+    if (known !== undefined) this.#sightings.forget(known.uid)
+    const memory: Memory = { uid: cluster.metadata.uid }
+    this.#memories.set(at, memory)
+    return memory
+  }
+
+  #forget(key: ObjectKey): void {
+    const at = `${key.namespace}/${key.name}`
+    const known = this.#memories.get(at)
+    if (known !== undefined) this.#sightings.forget(known.uid)
+    this.#memories.delete(at)
+    this.#options.streams.follow(key, [])
+  }
+
+  #logFor({ metadata }: RaftCluster, reconcileId?: string): Logger {
+    const { name, namespace } = metadata
+    return this.#options.log.child({
+      namespace,
+      name,
+      ...(reconcileId === undefined ? {} : { reconcileId }),
+    })
+  }
+}
+
+interface Pass {
+  readonly observed: Observed
+  /** As it is after the status was written. */
+  readonly cluster: RaftCluster
+  readonly memory: Memory
+  readonly signal: AbortSignal
+}
+
+/** What was written last, while the cache still shows what it was written over. */
+function newest(found: RaftCluster, { written }: Memory): RaftCluster {
+  const isBehind = written !== undefined && found.metadata.resourceVersion === written.over
+  return isBehind ? written.cluster : found
+}
+
+/** A new generation is a new try. */
+function rejectionFor({ rejection }: Memory, cluster: RaftCluster): Rejection | undefined {
+  return rejection?.generation === cluster.metadata.generation ? rejection : undefined
+}

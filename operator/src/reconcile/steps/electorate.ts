@@ -1,0 +1,73 @@
+// Who leads, and whether there is a quorum: judged from what a majority of the voters says, never from one of them alone.
+// Pure.
+
+import { invariant } from '../../../../lib/assert.ts'
+import type { MemberView } from './members.ts'
+
+export interface Leadership {
+  readonly member: MemberView
+  readonly term: number
+  /** Voters that say so, itself among them. */
+  readonly confirmedBy: number
+}
+
+export interface Electorate {
+  readonly voters: number
+  readonly quorum: number
+  /** Voters whose reports are recent. */
+  readonly heard: number
+  readonly healthy: number
+  /** Confirmed by a majority of the voters in the highest term that has one, and by itself. */
+  readonly leader: Leadership | undefined
+  /** A voter has confirmed within the last seconds that a linearizable read succeeds. */
+  readonly serves: boolean
+  /** A majority is of this cluster and agrees on a leader that has committed something: the cluster exists. */
+  readonly hasFormed: boolean
+}
+
+export function electorateOf(members: readonly MemberView[], replicas: number): Electorate {
+  invariant(members.length === replicas, 'one view for each member', { replicas })
+  const quorum = Math.floor(replicas / 2) + 1
+  const speaking = members.filter(({ report }) => report?.state === 'running')
+  const leader = leaderOf(speaking, quorum)
+  const formed = speaking.filter(
+    ({ report, reason }) => report?.clusterId !== undefined && reason !== 'ClusterIdMismatch',
+  )
+  return {
+    voters: replicas,
+    quorum,
+    heard: speaking.length,
+    healthy: members.filter(({ healthy }) => healthy).length,
+    leader,
+    serves: leader !== undefined && speaking.some(({ healthy }) => healthy),
+    hasFormed:
+      formed.length >= quorum && leader !== undefined && (leader.member.report?.committed ?? 0) > 0,
+  }
+}
+
+/**
+ * A leader that was replaced while it was paused still claims its old term: the majority is in a newer one. One that has
+ * just lost its majority is confirmed by nobody.
+ */
+function leaderOf(speaking: readonly MemberView[], quorum: number): Leadership | undefined {
+  const votes = new Map<string, { term: number; id: string; count: number }>()
+  for (const { report } of speaking) {
+    if (report?.leader === undefined || report.term === undefined) continue
+    const key = `${report.term}/${report.leader}`
+    const entry = votes.get(key) ?? { term: report.term, id: report.leader, count: 0 }
+    entry.count += 1
+    votes.set(key, entry)
+  }
+  const confirmed = [...votes.values()]
+    .filter(({ count }) => count >= quorum)
+    .toSorted((left, right) => right.term - left.term)[0]
+  if (confirmed === undefined) return undefined
+  const member = speaking.find(
+    ({ report }) =>
+      report?.memberId === confirmed.id &&
+      report.role === 'leader' &&
+      report.term === confirmed.term,
+  )
+  if (member === undefined) return undefined
+  return { member, term: confirmed.term, confirmedBy: confirmed.count }
+}

@@ -1,0 +1,145 @@
+// What a user reads in `kubectl describe`: the differences between the status before and now, in sentences. Pure.
+
+import { conditionOf, type ConditionType } from '../../api/conditions.ts'
+import type { RaftClusterStatus } from '../../api/raft-cluster.ts'
+import type { PlannedEvent } from '../actions.ts'
+import { isHeld } from './deletion.ts'
+import { COMING_REASONS } from './members.ts'
+import type { Model } from './model.ts'
+
+export function eventsOf(model: Model, after: RaftClusterStatus): readonly PlannedEvent[] {
+  const before = model.cluster.status
+  const life = lifeEvents(model, after)
+  // Members that are stopped because somebody wants it are no news.
+  if (model.isDeleting && !isHeld(model)) return life
+  return [
+    ...life,
+    ...leaderEvents(before, after),
+    ...quorumEvents(before, after),
+    ...memberEvents(before, after),
+    ...troubleEvents(before, after),
+  ]
+}
+
+function normal(reason: string, action: string, message: string): PlannedEvent {
+  return { type: 'Normal', reason, action, message }
+}
+
+function warning(reason: string, action: string, message: string): PlannedEvent {
+  return { type: 'Warning', reason, action, message }
+}
+
+function lifeEvents(model: Model, after: RaftClusterStatus): PlannedEvent[] {
+  const before = model.cluster.status
+  const isNew = before.bootstrap === undefined && model.phase === 'Bootstrapping'
+  const events: PlannedEvent[] = []
+  if (isNew && after.bootstrap !== undefined) {
+    const { replicas } = after.bootstrap
+    const members = replicas === 1 ? '1 member' : `${replicas} members`
+    events.push(normal('BootstrapStarted', 'Bootstrap', `starting a new cluster of ${members}`))
+  }
+  if (!isFormed(before) && isFormed(after)) {
+    events.push(
+      normal('ClusterFormed', 'Bootstrap', `the cluster has formed as ${after.clusterId}`),
+    )
+  }
+  if (before.phase !== 'Deleting' && after.phase === 'Deleting') {
+    const { step, message } = after.operation ?? { step: '', message: '' }
+    events.push(
+      step === 'Held'
+        ? warning('DeletionHeld', 'Delete', message ?? '')
+        : normal('Deleting', 'Delete', 'the members are stopped'),
+    )
+  }
+  const was = conditionOf(before.conditions, 'Progressing')?.reason
+  const is = conditionOf(after.conditions, 'Progressing')?.reason
+  if (was !== 'Paused' && is === 'Paused') {
+    events.push(normal('Paused', 'Pause', 'spec.paused is set: nothing is changed any more'))
+  }
+  if (was === 'Paused' && is !== 'Paused') {
+    events.push(normal('Resumed', 'Resume', 'spec.paused is not set any more'))
+  }
+  return events
+}
+
+function isFormed(status: RaftClusterStatus): boolean {
+  return status.clusterId !== undefined
+}
+
+function leaderEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
+  const { leader } = after
+  if (leader === undefined) return []
+  if (before.leader?.name === leader.name && before.leader.term === leader.term) return []
+  const message = `${leader.name} leads in term ${leader.term}`
+  return [{ ...normal('LeaderElected', 'Elect', message), member: `${leader.name}/${leader.term}` }]
+}
+
+function quorumEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
+  const was = conditionOf(before.conditions, 'QuorumAvailable')
+  const is = conditionOf(after.conditions, 'QuorumAvailable')
+  if (was === undefined || is === undefined || !isFormed(before)) return []
+  if (was.status !== 'False' && is.status === 'False') {
+    return [warning('QuorumLost', 'Observe', is.message)]
+  }
+  if (was.status === 'False' && is.status === 'True') {
+    return [normal('QuorumRestored', 'Observe', is.message)]
+  }
+  return []
+}
+
+const MEMBER_EVENTS: Readonly<Record<string, string>> = {
+  AwaitingReplacement: 'MemberAwaitingReplacement',
+  Corrupt: 'MemberCorrupt',
+  ForeignCluster: 'MemberForeign',
+  Tombstoned: 'MemberRemoved',
+}
+
+function memberEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
+  if (!isFormed(before)) return []
+  return (after.members ?? []).flatMap(({ name, healthy, reason, message }) => {
+    const old = before.members?.find((member) => member.name === name)
+    if (healthy || old === undefined || (reason === old.reason && !old.healthy)) return []
+    const text = `${name}: ${message ?? reason ?? 'it does not serve'}`
+    const special = MEMBER_EVENTS[reason ?? '']
+    if (special !== undefined) return [{ ...warning(special, 'Observe', text), member: name }]
+    if (!old.healthy || COMING_REASONS.has(reason)) return []
+    return [{ ...warning('MemberUnreachable', 'Observe', text), member: name }]
+  })
+}
+
+/** Conditions whose every new trouble is worth an event, and what it is called. */
+const TROUBLES: readonly {
+  readonly type: ConditionType
+  readonly reasons: Readonly<Record<string, string>>
+}[] = [
+  { type: 'Conflict', reasons: { NameConflict: 'NameConflict' } },
+  { type: 'Bootstrapped', reasons: { ForeignCluster: 'PVCConflict' } },
+  {
+    type: 'RecoveryRequired',
+    reasons: { NothingAnswers: 'RecoveryRequired', MajorityLost: 'RecoveryRequired' },
+  },
+  {
+    type: 'Degraded',
+    reasons: {
+      ClusterIdMismatch: 'ClusterIdMismatch',
+      UnknownVoter: 'UnknownVoter',
+      NoSpace: 'NoSpace',
+    },
+  },
+  { type: 'Progressing', reasons: { Rejected: 'Rejected', Stalled: 'OperationStalled' } },
+  { type: 'UpToDate', reasons: { WaitingForUser: 'SpecDeferred' } },
+]
+
+function troubleEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
+  return TROUBLES.flatMap(({ type, reasons }) => {
+    const was = conditionOf(before.conditions, type)
+    const is = conditionOf(after.conditions, type)
+    const name = reasons[is?.reason ?? '']
+    if (is === undefined || name === undefined || was?.reason === is.reason) return []
+    return [
+      is.reason === 'WaitingForUser'
+        ? normal(name, 'Update', is.message)
+        : warning(name, 'Observe', is.message),
+    ]
+  })
+}

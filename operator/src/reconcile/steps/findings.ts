@@ -1,0 +1,304 @@
+// The conditions of a cluster, each judged from the model alone. docs/operator.md says of every type and reason what to do
+// about it. Pure.
+
+import type { Finding } from '../../api/conditions.ts'
+import { BOOTSTRAP_DEADLINE_SECONDS } from './bootstrap.ts'
+import { deletionStep, isHeld } from './deletion.ts'
+import { COMING_REASONS, type MemberView } from './members.ts'
+import type { Model } from './model.ts'
+import { updateRevision } from './pods.ts'
+
+type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
+
+/**
+ * A majority without a leader is electing one, which takes less than a second: only when it takes longer is something
+ * wrong.
+ */
+const ELECTION_SECONDS = 5
+
+/** Members that will not take part again without somebody's decision. */
+const LOST_REASONS: ReadonlySet<string | undefined> = new Set([
+  'AwaitingReplacement',
+  'Corrupt',
+  'ForeignCluster',
+  'Tombstoned',
+])
+
+/** Every condition but `Ready`, which sums them up. */
+export function findingsOf(model: Model): readonly Finding[] {
+  return [
+    quorumAvailable(model),
+    membersHealthy(model),
+    bootstrapped(model),
+    upToDate(model),
+    progressing(model),
+    storageReady(model),
+    degraded(model),
+    recoveryRequired(model),
+    conflict(model),
+  ]
+}
+
+export function quorumAvailable(model: Model): FindingOf<'QuorumAvailable'> {
+  const type = 'QuorumAvailable'
+  const { hasFormed, electorate, members, observed } = model
+  const { heard, quorum, voters, leader, serves } = electorate
+  if (!hasFormed) {
+    return {
+      type,
+      status: 'False',
+      reason: 'NotBootstrapped',
+      message: 'the cluster has not formed',
+    }
+  }
+  if (serves && heard >= quorum && leader !== undefined) {
+    const message = `${leader.member.name} leads, confirmed by ${leader.confirmedBy} of ${voters} voters`
+    return { type, status: 'True', reason: 'Available', message }
+  }
+  const servedAgo = observed.servedSecondsAgo ?? Number.POSITIVE_INFINITY
+  if (heard >= quorum && servedAgo < ELECTION_SECONDS) {
+    const message = `${heard} of ${voters} voters answer and are electing a leader`
+    return { type, status: 'True', reason: 'Electing', message }
+  }
+  const alive = members.filter(({ pod }) => pod?.container === 'running' && !pod.isTerminating)
+  if (heard === 0 && alive.length >= quorum) {
+    const message = `no member answers the operator, although ${alive.length} of ${voters} run`
+    return { type, status: 'Unknown', reason: 'Unobserved', message }
+  }
+  if (heard < quorum) {
+    const message = `${heard} of ${voters} voters answer, ${quorum} are needed`
+    return { type, status: 'False', reason: 'QuorumLost', message }
+  }
+  const message = `${heard} of ${voters} voters answer; they have no leader that serves`
+  return { type, status: 'False', reason: 'NoLeader', message }
+}
+
+function membersHealthy({ hasFormed, members }: Model): FindingOf<'MembersHealthy'> {
+  const type = 'MembersHealthy'
+  const sick = members.filter(({ healthy }) => !healthy)
+  const full = members.filter(({ report }) => report?.alarms.includes('NOSPACE') === true)
+  if (sick.length === 0 && full.length === 0) {
+    return { type, status: 'True', reason: 'AllHealthy', message: 'every member serves' }
+  }
+  if (!hasFormed) {
+    return { type, status: 'False', reason: 'NotBootstrapped', message: describeMembers(sick) }
+  }
+  if (sick.length === 0) {
+    const message = `${namesOf(full)} refused a write because its space quota is used up`
+    return { type, status: 'False', reason: 'NoSpace', message }
+  }
+  return { type, status: 'False', reason: sickness(sick), message: describeMembers(sick) }
+}
+
+/** The worst first: what waits for a decision, then what is gone, then what only has to catch up. */
+function sickness(sick: readonly MemberView[]): FindingOf<'MembersHealthy'>['reason'] {
+  const reasons = new Set(sick.map(({ reason }) => reason))
+  for (const reason of ['Corrupt', 'ForeignCluster', 'AwaitingReplacement'] as const) {
+    if (reasons.has(reason)) return reason
+  }
+  return [...reasons].every((reason) => COMING_REASONS.has(reason))
+    ? 'MemberNotReady'
+    : 'MemberDown'
+}
+
+function bootstrapped(model: Model): FindingOf<'Bootstrapped'> {
+  const type = 'Bootstrapped'
+  const { hasFormed, history, foreignClaims, statefulSet, electorate, members, clusterId } = model
+  if (hasFormed) {
+    const message = `the cluster has formed as ${clusterId}`
+    return { type, status: 'True', reason: 'ClusterFormed', message }
+  }
+  if (foreignClaims.length > 0 && statefulSet === undefined) {
+    const names = foreignClaims.map(({ name }) => name).join(', ')
+    const message =
+      `${names} may hold data of another cluster; delete these volume claims if nobody needs ` +
+      'them, or give this cluster another name'
+    return { type, status: 'False', reason: 'ForeignCluster', message }
+  }
+  if (history === 'forgotten') {
+    const message =
+      'volumes or pods of this cluster exist, but nothing says whether it has formed: its members ' +
+      'are started on what they have, and no new cluster is made'
+    return { type, status: 'False', reason: 'RecoveryRequired', message }
+  }
+  if (history === 'none' || statefulSet === undefined) {
+    return { type, status: 'False', reason: 'NotStarted', message: 'nothing has been made yet' }
+  }
+  const waiting = members.filter(({ healthy }) => !healthy)
+  const reason = electorate.heard < electorate.quorum ? 'WaitingForPods' : 'WaitingForQuorum'
+  return { type, status: 'False', reason, message: describeMembers(waiting) }
+}
+
+function upToDate(model: Model): FindingOf<'UpToDate'> {
+  const type = 'UpToDate'
+  const { observed, cluster } = model
+  const revision = updateRevision(model)
+  const known = observed.pods.filter((pod) => pod.revision !== undefined)
+  if (known.length === 0) {
+    return { type, status: 'Unknown', reason: 'NoPods', message: 'there are no pods' }
+  }
+  const before = cluster.status.conditions?.find((condition) => condition.type === type)
+  if (revision === undefined && before !== undefined) return before as FindingOf<'UpToDate'>
+  const old = known.filter((pod) => pod.revision !== revision)
+  if (old.length === 0) {
+    return { type, status: 'True', reason: 'AllUpdated', message: 'every pod runs the template' }
+  }
+  const message =
+    `${old.map(({ name }) => name).join(', ')} run an older template; a pod takes the new one when ` +
+    'it is deleted: one at a time, the next when all members are ready again'
+  return { type, status: 'False', reason: 'WaitingForUser', message }
+}
+
+function progressing(model: Model): FindingOf<'Progressing'> {
+  const type = 'Progressing'
+  const { observed, cluster, hasFormed } = model
+  const deletion = deletionStep(model)
+  if (deletion !== undefined) {
+    const { step, message } = deletion
+    if (isHeld(model)) return { type, status: 'False', reason: 'Held', message }
+    return { type, status: 'True', reason: 'Deleting', message: `${step}: ${message}` }
+  }
+  if (observed.rejection !== undefined) {
+    const message = `${observed.rejection.what} was refused: ${observed.rejection.message}`
+    return { type, status: 'False', reason: 'Rejected', message }
+  }
+  if (cluster.spec.paused) {
+    const message = 'spec.paused is set: the operator observes and changes nothing'
+    return { type, status: 'False', reason: 'Paused', message }
+  }
+  if (isHeldUp(model)) return { type, status: 'False', reason: 'Held', message: heldMessage(model) }
+  if (hasFormed) {
+    return { type, status: 'False', reason: 'Settled', message: 'nothing is being carried out' }
+  }
+  const { message } = bootstrapped(model)
+  const startedAt = cluster.status.bootstrap?.startedAt
+  const age = startedAt === undefined ? 0 : secondsBetween(startedAt, observed.now)
+  if (age >= BOOTSTRAP_DEADLINE_SECONDS) {
+    const stalled = `not formed after ${BOOTSTRAP_DEADLINE_SECONDS} s: ${message}`
+    return { type, status: 'False', reason: 'Stalled', message: stalled }
+  }
+  return { type, status: 'True', reason: 'Bootstrapping', message }
+}
+
+/** Something that people have to decide keeps the pass from going on. */
+function isHeldUp({ conflicts, freeze, foreignClaims, statefulSet }: Model): boolean {
+  return (
+    conflicts.length > 0 ||
+    freeze !== undefined ||
+    (foreignClaims.length > 0 && statefulSet === undefined)
+  )
+}
+
+function heldMessage(model: Model): string {
+  if (model.conflicts.length > 0) return conflict(model).message
+  return model.freeze?.message ?? bootstrapped(model).message
+}
+
+function storageReady({ members, statefulSet }: Model): FindingOf<'StorageReady'> {
+  const type = 'StorageReady'
+  const lost = members.filter(({ claim }) => claim?.phase === 'Lost')
+  if (lost.length > 0) {
+    const message = `the volumes of ${namesOf(lost)} are gone`
+    return { type, status: 'False', reason: 'VolumeLost', message }
+  }
+  if (statefulSet === undefined && members.every(({ claim }) => claim === undefined)) {
+    return { type, status: 'Unknown', reason: 'NoVolumes', message: 'there are no volumes yet' }
+  }
+  const pending = members.filter(({ claim }) => claim?.phase !== 'Bound')
+  if (pending.length > 0) {
+    const message = `the volumes of ${namesOf(pending)} are not bound yet`
+    return { type, status: 'False', reason: 'VolumePending', message }
+  }
+  return { type, status: 'True', reason: 'AllBound', message: 'every member has its volume' }
+}
+
+function degraded(model: Model): FindingOf<'Degraded'> {
+  const type = 'Degraded'
+  const { freeze, hasFormed, electorate, members, isDeleting } = model
+  if (freeze !== undefined) return { type, status: 'True', ...freeze }
+  if (isDeleting && !isHeld(model)) {
+    return { type, status: 'False', reason: 'AsExpected', message: 'it is being deleted' }
+  }
+  if (hasFormed) {
+    const quorum = quorumAvailable(model)
+    if (quorum.status === 'False') {
+      return { type, status: 'True', reason: 'QuorumLost', message: quorum.message }
+    }
+    const isFull = members.some(({ report }) => report?.alarms.includes('NOSPACE') === true)
+    if (isFull) {
+      const message = 'writes are refused: the space quota is used up'
+      return { type, status: 'True', reason: 'NoSpace', message }
+    }
+    if (electorate.healthy < electorate.voters) {
+      const { healthy, voters } = electorate
+      const message = `${healthy} of ${voters} voters are healthy`
+      return { type, status: 'True', reason: 'RedundancyReduced', message }
+    }
+  }
+  return { type, status: 'False', reason: 'AsExpected', message: 'nothing is wrong' }
+}
+
+function recoveryRequired(model: Model): FindingOf<'RecoveryRequired'> {
+  const type = 'RecoveryRequired'
+  const { history, members, electorate } = model
+  const lost = members.filter(
+    ({ report, reason }) => report !== undefined && LOST_REASONS.has(reason),
+  )
+  if (electorate.voters - lost.length < electorate.quorum) {
+    const message =
+      `${describeMembers(lost)}: too few members are left for a quorum. ` +
+      `By how much of the log they have: ${rankSurvivors(members)}`
+    return { type, status: 'True', reason: 'MajorityLost', message }
+  }
+  if (history === 'forgotten') {
+    const message = 'no quorum answers, and nothing else says whether this cluster has formed'
+    return { type, status: 'True', reason: 'NothingAnswers', message }
+  }
+  return { type, status: 'False', reason: 'NotRequired', message: 'a quorum can form by itself' }
+}
+
+/** By last log term, last index, applied: who has most of what was acknowledged. */
+function rankSurvivors(members: readonly MemberView[]): string {
+  const ranked = members
+    .filter(
+      ({ report }) => report?.lastIndex !== undefined && report.dataDirectory.state === 'Valid',
+    )
+    .toSorted(
+      ({ report: left }, { report: right }) =>
+        (right?.lastLogTerm ?? 0) - (left?.lastLogTerm ?? 0) ||
+        (right?.lastIndex ?? 0) - (left?.lastIndex ?? 0) ||
+        (right?.applied ?? 0) - (left?.applied ?? 0),
+    )
+    .map(
+      ({ name, report }) =>
+        `${name} (term ${report?.lastLogTerm ?? 0}, index ${report?.lastIndex ?? 0})`,
+    )
+  return ranked.length === 0 ? 'no member has any that can be read' : ranked.join(', ')
+}
+
+function conflict({ conflicts }: Model): FindingOf<'Conflict'> {
+  const type = 'Conflict'
+  if (conflicts.length === 0) {
+    return { type, status: 'False', reason: 'NoConflict', message: 'every name is ours or free' }
+  }
+  const message =
+    `${conflicts.join(', ')} exists and does not belong to this RaftCluster: delete it, or give ` +
+    'this cluster another name'
+  return { type, status: 'True', reason: 'NameConflict', message }
+}
+
+export function describeMembers(members: readonly MemberView[]): string {
+  return members
+    .map(
+      ({ name, reason, message }) => `${name}: ${reason ?? 'healthy'} (${message ?? 'it serves'})`,
+    )
+    .join('; ')
+}
+
+function namesOf(members: readonly MemberView[]): string {
+  return members.map(({ name }) => name).join(', ')
+}
+
+function secondsBetween(start: string, end: string): number {
+  return (Date.parse(end) - Date.parse(start)) / 1000
+}

@@ -1,0 +1,136 @@
+// Each member of the cluster as one pass sees it: its pod, its volume and its own words put together. Pure.
+
+import { unreachable } from '../../../../lib/assert.ts'
+import { expectedRaftId, memberName } from '../../api/names.ts'
+import type { MemberRole } from '../../api/raft-cluster.ts'
+import type { ClaimFacts, MemberReport, MemberSighting, Observed, PodFacts } from '../observed.ts'
+
+/** A report counts this long while its pod is alive: a single lost answer is not news, and nothing is shown for ever. */
+export const REPORT_FRESH_SECONDS = 15
+
+/** Of members that are up and get there by themselves. */
+export const COMING_REASONS: ReadonlySet<string | undefined> = new Set(['NotReady', 'Starting'])
+
+export interface MemberView {
+  readonly name: string
+  readonly ordinal: number
+  /** What it has to be, of token, name and incarnation. */
+  readonly raftId: string
+  readonly pod: PodFacts | undefined
+  readonly claim: ClaimFacts | undefined
+  /** Recent, and of a pod that is alive. */
+  readonly report: MemberReport | undefined
+  /** The report is of this pass. */
+  readonly isFresh: boolean
+  readonly role: MemberRole
+  /** It answers, takes part in this cluster and serves. */
+  readonly healthy: boolean
+  readonly reason: string | undefined
+  readonly message: string | undefined
+}
+
+export function viewMembers(
+  observed: Observed,
+  known: { readonly token: string; readonly replicas: number; readonly clusterId: string },
+): readonly MemberView[] {
+  const { metadata, status } = observed.cluster
+  const { name } = metadata
+  const hasStartedBefore = status.clusterId !== undefined
+  return Array.from({ length: known.replicas }, (_, ordinal) => {
+    const member = memberName(name, ordinal)
+    const pod = observed.pods.find((candidate) => candidate.name === member)
+    const sighting = observed.sightings.find((candidate) => candidate.name === member)
+    const report = reportOf(pod, sighting)
+    const trouble = troubleOf({ pod, sighting, report, clusterId: known.clusterId })
+    return {
+      name: member,
+      ordinal,
+      raftId: expectedRaftId(known.token, member, report?.incarnation ?? 1),
+      pod,
+      claim: observed.claims.find((claim) => claim.ordinal === ordinal),
+      report,
+      isFresh: report !== undefined && sighting?.ageSeconds === 0,
+      role: roleOf(report, hasStartedBefore || pod?.hasStarted === true),
+      healthy: trouble === undefined,
+      reason: trouble?.reason,
+      message: trouble?.message,
+    }
+  })
+}
+
+/** A process that is gone says nothing any more, however young its last report. */
+function reportOf(
+  pod: PodFacts | undefined,
+  sighting: MemberSighting | undefined,
+): MemberReport | undefined {
+  if (pod === undefined || pod.container !== 'running') return undefined
+  if (sighting?.report === undefined || sighting.ageSeconds >= REPORT_FRESH_SECONDS) {
+    return undefined
+  }
+  return sighting.report
+}
+
+function roleOf(report: MemberReport | undefined, hasStartedBefore: boolean): MemberRole {
+  if (report === undefined) return hasStartedBefore ? 'Unknown' : 'Joining'
+  if (report.state === 'parked') {
+    return report.dataDirectory.state === 'Tombstoned' ? 'Removed' : 'Parked'
+  }
+  switch (report.role) {
+    case 'leader':
+      return 'Leader'
+    case 'follower':
+      return 'Follower'
+    case 'preCandidate':
+    case 'candidate':
+      return 'Candidate'
+    case 'learner':
+      return 'Learner'
+    case undefined:
+      return 'Joining'
+    default:
+      return unreachable(report.role)
+  }
+}
+
+interface Trouble {
+  readonly reason: string
+  readonly message: string
+}
+
+interface Circumstances {
+  readonly pod: PodFacts | undefined
+  readonly sighting: MemberSighting | undefined
+  readonly report: MemberReport | undefined
+  readonly clusterId: string
+}
+
+/** The nearest cause first: what keeps the pod from running, then what its process says. */
+function troubleOf({ pod, sighting, report, clusterId }: Circumstances): Trouble | undefined {
+  if (pod === undefined) return { reason: 'PodMissing', message: 'its pod does not exist' }
+  if (pod.isTerminating) return { reason: 'Terminating', message: 'its pod is being terminated' }
+  if (pod.container !== 'running') {
+    return {
+      reason: pod.reason ?? 'PodStarting',
+      message: pod.message ?? 'its container does not run yet',
+    }
+  }
+  if (report === undefined) {
+    const why = sighting?.silence ?? 'it was not asked yet'
+    return { reason: 'Unreachable', message: `it does not answer: ${why}` }
+  }
+  const { dataDirectory, state } = report
+  if (state === 'parked') {
+    return {
+      reason: dataDirectory.state,
+      message: dataDirectory.detail ?? 'it does not take part',
+    }
+  }
+  if (state !== 'running') return { reason: 'Starting', message: `it is ${state}` }
+  if (report.clusterId !== undefined && report.clusterId !== clusterId) {
+    return { reason: 'ClusterIdMismatch', message: `it belongs to cluster ${report.clusterId}` }
+  }
+  if (!report.ready) {
+    return { reason: 'NotReady', message: report.notReadyReason ?? 'it does not serve yet' }
+  }
+  return undefined
+}

@@ -1,0 +1,66 @@
+// What the operator does to pods: it labels them by role, and replaces those that never ran and never will under their old
+// template, because no controller does (a StatefulSet waits for such a pod for ever). Nothing that runs is touched. Pure.
+
+import { ROLE_LABEL, VOTER_LABEL } from '../../api/labels.ts'
+import { act, type Action, NOTHING, type StepResult, stop } from '../actions.ts'
+import type { PodFacts } from '../observed.ts'
+import type { MemberView } from './members.ts'
+import type { Model } from './model.ts'
+
+/** The revision of the template as it is now; undefined until the StatefulSet controller has looked at it. */
+export function updateRevision({ statefulSet }: Pick<Model, 'statefulSet'>): string | undefined {
+  if (statefulSet === undefined) return undefined
+  const status = statefulSet['status'] as
+    | { readonly observedGeneration?: number; readonly updateRevision?: string }
+    | undefined
+  if (status?.observedGeneration !== statefulSet.metadata.generation) return undefined
+  return status?.updateRevision
+}
+
+export function planStuckPods(model: Model): StepResult {
+  const revision = updateRevision(model)
+  if (revision === undefined) return NOTHING
+  const stuck = model.observed.pods.find((pod) => isStuck(pod, revision))
+  if (stuck === undefined) return NOTHING
+  const reason = `it never ran (${stuck.reason ?? stuck.container}) and its template has changed`
+  return stop(2, 'ReplacingPod', [{ type: 'replacePod', name: stuck.name, uid: stuck.uid, reason }])
+}
+
+function isStuck(pod: PodFacts, revision: string): boolean {
+  return (
+    pod.revision !== undefined &&
+    pod.revision !== revision &&
+    !pod.isTerminating &&
+    !pod.hasStarted &&
+    pod.container !== 'running'
+  )
+}
+
+export function planLabels({ members, electorate, hasFormed }: Model): StepResult {
+  if (!hasFormed) return NOTHING
+  return act(...members.flatMap((member) => labelsFor(member, electorate.leader?.member.name)))
+}
+
+function labelsFor(member: MemberView, leader: string | undefined): readonly Action[] {
+  const { pod, report } = member
+  if (pod === undefined || pod.isTerminating) return []
+  const labels: Record<string, string | null> = {}
+  const role = roleLabel(member, leader)
+  if (role !== undefined && role !== (pod.roleLabel ?? null)) labels[ROLE_LABEL] = role
+  const voter = report === undefined ? undefined : String(report.role !== 'learner')
+  if (voter !== undefined && voter !== pod.voterLabel) labels[VOTER_LABEL] = voter
+  if (Object.keys(labels).length === 0) return []
+  return [{ type: 'labelPod', name: pod.name, uid: pod.uid, labels }]
+}
+
+/** Undefined: as it is. Null: none, because what it says is certainly wrong. */
+function roleLabel(
+  { name, report, pod }: MemberView,
+  leader: string | undefined,
+): string | null | undefined {
+  if (name === leader) return 'leader'
+  if (report?.role === undefined) {
+    return pod?.roleLabel === 'leader' && leader !== undefined ? null : undefined
+  }
+  return report.role === 'learner' ? 'learner' : 'follower'
+}

@@ -1,0 +1,40 @@
+// The ConfigMap that tells members who the cluster is: membership.json, mounted as a file, so that it changes without a
+// restart. Once a member has data, its log is the authority and this is only a hint. Pure.
+
+import type { MembershipDocument } from '../../../lib/membership-file.ts'
+import { expectedRaftId, initialMembers, membershipName } from '../api/names.ts'
+import { type Builder, childMeta, type RenderContext } from './render.ts'
+
+export const MEMBERSHIP_FILE = 'membership.json'
+
+export const buildMembership: Builder = (context) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: childMeta(context, {
+    name: membershipName(context.cluster.metadata.name),
+    component: 'member',
+  }),
+  data: { [MEMBERSHIP_FILE]: `${JSON.stringify(membershipDocument(context), undefined, 2)}\n` },
+})
+
+export function membershipDocument(context: RenderContext): MembershipDocument {
+  const { cluster, token, phase, clusterId, replicas } = context
+  const members = initialMembers(cluster, replicas)
+  return {
+    schema: 1,
+    cluster: `${cluster.metadata.namespace}/${cluster.metadata.name}`,
+    token,
+    phase,
+    clusterId,
+    epoch: phase === 'Bootstrapping' ? 1 : 2,
+    initialCluster: members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(','),
+    members: members.map(({ name, peerUrl }, ordinal) => ({
+      name,
+      ordinal,
+      incarnation: 1,
+      raftId: expectedRaftId(token, name, 1),
+      state: 'Voter',
+      peerUrl,
+    })),
+  }
+}

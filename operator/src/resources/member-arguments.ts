@@ -1,0 +1,65 @@
+// A member's command line and environment (docs/configuration.md). $(POD_NAME) is filled in by the kubelet, so that the
+// text is the same for every member. Pure.
+
+import { memberUrl, PORTS } from '../api/names.ts'
+import { bytesOf, millisecondsOf } from '../api/quantity.ts'
+import type { RaftCluster } from '../api/raft-cluster.ts'
+import { MEMBERSHIP_FILE } from './config-map.ts'
+
+export const MEMBERSHIP_DIRECTORY = '/etc/raftbase/membership'
+/** A folder of its own: file systems put things of theirs into the root of a volume. */
+const DATA_DIRECTORY = '/data/member'
+
+const QUOTA_BYTES_MAX = 2 * 1024 ** 3
+const QUOTA_BYTES_MIN = 1024 ** 2
+/** Of a memory limit. The rest is for the heap, buffers of requests, and a snapshot that is being sent. */
+const QUOTA_SHARE = 0.5
+const HEAP_SHARE = 0.65
+
+export function memberArguments(cluster: RaftCluster): readonly string[] {
+  const { raft } = cluster.spec
+  const own = '$(POD_NAME)'
+  const quota = quotaBytes(cluster)
+  return [
+    `-name=${own}`,
+    `-data-dir=${DATA_DIRECTORY}`,
+    `-membership-file=${MEMBERSHIP_DIRECTORY}/${MEMBERSHIP_FILE}`,
+    `-client-url=http://0.0.0.0:${PORTS.client}`,
+    `-peer-url=http://0.0.0.0:${PORTS.peer}`,
+    `-api-addr=:${PORTS.api}`,
+    `-listen-metrics-urls=http://0.0.0.0:${PORTS.metrics}`,
+    `-advertise-client-url=${memberUrl(cluster, own, PORTS.client)}`,
+    `-advertise-peer-url=${memberUrl(cluster, own, PORTS.peer)}`,
+    `-advertise-api-url=${memberUrl(cluster, own, PORTS.api)}`,
+    `-heartbeat-interval=${millisecondsOf(raft.heartbeatInterval)}`,
+    `-election-timeout=${millisecondsOf(raft.electionTimeout)}`,
+    `-snapshot-log-bytes=${bytesOf(raft.snapshotLogSize)}`,
+    ...(quota === undefined ? [] : [`-quota-backend-bytes=${quota}`]),
+  ]
+}
+
+export function memberEnvironment(
+  cluster: RaftCluster,
+): readonly Readonly<Record<string, unknown>>[] {
+  const limit = memoryLimitBytes(cluster)
+  const heapMebibytes =
+    limit === undefined ? undefined : Math.floor((limit * HEAP_SHARE) / 1024 ** 2)
+  return [
+    { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    ...(heapMebibytes === undefined
+      ? []
+      : [{ name: 'NODE_OPTIONS', value: `--max-old-space-size=${heapMebibytes}` }]),
+  ]
+}
+
+/** Without a limit the member's own default holds. A state that outgrows its memory would kill every member at once. */
+function quotaBytes(cluster: RaftCluster): number | undefined {
+  const limit = memoryLimitBytes(cluster)
+  if (limit === undefined) return undefined
+  return Math.min(QUOTA_BYTES_MAX, Math.max(QUOTA_BYTES_MIN, Math.floor(limit * QUOTA_SHARE)))
+}
+
+function memoryLimitBytes(cluster: RaftCluster): number | undefined {
+  const limit = cluster.spec.resources.limits?.['memory']
+  return limit === undefined ? undefined : bytesOf(limit)
+}

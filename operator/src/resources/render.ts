@@ -1,0 +1,57 @@
+// What every builder of this folder gets, and what they share. A builder is a pure function of the context to one object,
+// as it shall be applied; nothing a pod is made from depends on the number of members. Pure.
+
+import { fingerprint } from '../api/canonical.ts'
+import type { KubeObject, ObjectMeta } from '../api/kube-object.ts'
+import { APPLIED_ANNOTATION, clusterLabels, ownerReference } from '../api/labels.ts'
+import type { RaftCluster } from '../api/raft-cluster.ts'
+
+/** How the operator was installed, where it matters to what it makes. */
+export interface RenderOptions {
+  /** Image of members whose cluster names none, without a tag. */
+  readonly memberRepository: string
+}
+
+export type MembershipPhase = 'Bootstrapping' | 'Running'
+
+export interface RenderContext {
+  readonly cluster: RaftCluster
+  readonly options: RenderOptions
+  /** Members there shall be now: as latched at the first start, not what the spec says meanwhile. */
+  readonly replicas: number
+  readonly token: string
+  readonly phase: MembershipPhase
+  readonly clusterId: string
+}
+
+/** One object of a cluster as it shall be. */
+export interface Builder {
+  (context: RenderContext): KubeObject
+}
+
+/** Grows when the same RaftCluster is rendered into different pods. */
+export const RENDERER_REVISION = 1
+
+export function childMeta(
+  { cluster }: RenderContext,
+  child: {
+    readonly name: string
+    readonly component: string
+    readonly annotations?: Readonly<Record<string, string>>
+  },
+): ObjectMeta {
+  const { name, namespace } = cluster.metadata
+  return {
+    name: child.name,
+    namespace,
+    labels: clusterLabels(name, child.component),
+    ...(child.annotations === undefined ? {} : { annotations: child.annotations }),
+    ownerReferences: [ownerReference(cluster)],
+  }
+}
+
+/** With the fingerprint of all of it, by which the next pass sees whether anything of it has to be written again. */
+export function stamped(object: KubeObject): KubeObject {
+  const annotations = { ...object.metadata.annotations, [APPLIED_ANNOTATION]: fingerprint(object) }
+  return { ...object, metadata: { ...object.metadata, annotations } }
+}

@@ -1,0 +1,261 @@
+// Observations for tests, from a few words: a file says what is special, everything else is a healthy cluster `prod/demo`
+// of three members in the middle of its life.
+
+import type { KubeObject } from '../../../operator/src/api/kube-object.ts'
+import { CLEANUP_FINALIZER } from '../../../operator/src/api/labels.ts'
+import {
+  claimName,
+  expectedClusterId,
+  expectedRaftId,
+  memberName,
+} from '../../../operator/src/api/names.ts'
+import type { RaftCluster, RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
+import { readRaftCluster } from '../../../operator/src/api/validate.ts'
+import type {
+  ClaimFacts,
+  MemberReport,
+  MemberSighting,
+  Observed,
+  PodFacts,
+} from '../../../operator/src/reconcile/observed.ts'
+import { plan } from '../../../operator/src/reconcile/plan.ts'
+import { CHILDREN, desired, STATEFUL_SET } from '../../../operator/src/resources/children.ts'
+import type { MembershipPhase, RenderContext } from '../../../operator/src/resources/render.ts'
+
+export const UID = '9c1e3b52-70a1-4c5f-8f0e-0242ac120002'
+export const EARLIER = '2026-03-01T08:00:00Z'
+export const NOW = '2026-03-01T09:00:00Z'
+export const REVISION = 'demo-5d4f8c7b9d'
+
+/** What an `observed.yaml` may say. */
+export interface Scene {
+  /** One sentence: the name of the test. */
+  readonly story: string
+  readonly spec?: Readonly<Record<string, unknown>>
+  /** `none`: a new resource. `healthy`: as a settled pass left it. Or fields of a status. */
+  readonly status?: 'none' | 'healthy' | RaftClusterStatus
+  readonly finalizer?: boolean
+  readonly deleted?: boolean
+  /** Under which phase the membership was rendered. */
+  readonly membership?: MembershipPhase
+  /** `none` of them or `all`; then, by title, `absent`, `foreign`, or a patch of the object. */
+  readonly children?: 'none' | 'all'
+  readonly child?: Readonly<
+    Record<string, 'absent' | 'foreign' | Readonly<Record<string, unknown>>>
+  >
+  /** By ordinal, `absent` or what is different of a pod that runs. Defaults to `all` running. */
+  readonly pods?: 'none' | 'all'
+  readonly pod?: Readonly<Record<number, 'absent' | Partial<PodFacts>>>
+  readonly claims?: 'none' | 'all'
+  readonly claim?: Readonly<Record<number, 'absent' | Partial<ClaimFacts>>>
+  /** By ordinal: `silent`, or what is different of a healthy report. `leader: none` for nobody. */
+  readonly leader?: number | 'none'
+  readonly term?: number
+  readonly member?: Readonly<Record<number, 'silent' | ReportPatch>>
+  readonly rejection?: Observed['rejection']
+  readonly servedSecondsAgo?: number
+}
+
+type ReportPatch = Partial<MemberReport> & {
+  readonly ageSeconds?: number
+  readonly silence?: string
+}
+
+export function observationOf(scene: Scene): Observed {
+  const cluster = clusterOf(scene)
+  const replicas = cluster.status.bootstrap?.replicas ?? cluster.spec.replicas
+  const clusterId = expectedClusterId(cluster, { token: UID, replicas })
+  const render: RenderContext = {
+    cluster,
+    options: { memberRepository: 'raftbase/member' },
+    replicas,
+    token: UID,
+    phase: scene.membership ?? 'Running',
+    clusterId,
+  }
+  return {
+    now: NOW,
+    cluster,
+    options: render.options,
+    children: childrenOf(scene, render),
+    pods: podsOf(scene, replicas),
+    claims: claimsOf(scene, replicas),
+    sightings: sightingsOf(scene, { replicas, clusterId }),
+    ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
+    ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),
+  }
+}
+
+function clusterOf(scene: Scene): RaftCluster {
+  const object: KubeObject = {
+    apiVersion: 'raftbase.io/v1alpha1',
+    kind: 'RaftCluster',
+    metadata: {
+      name: 'demo',
+      namespace: 'prod',
+      uid: UID,
+      generation: 1,
+      resourceVersion: '100',
+      creationTimestamp: EARLIER,
+      finalizers: scene.finalizer === false ? [] : [CLEANUP_FINALIZER],
+      ...(scene.deleted === true ? { deletionTimestamp: NOW } : {}),
+    },
+    spec: { version: '0.1.0', ...scene.spec },
+  }
+  const status = scene.status ?? 'healthy'
+  const settled = status === 'healthy' ? settledStatus(object) : status === 'none' ? {} : status
+  const cluster = readRaftCluster({ ...object, status: settled })
+  if (cluster === undefined) throw new Error('the scene is no RaftCluster')
+  return cluster
+}
+
+/** The status that a pass over the healthy cluster writes. */
+function settledStatus(object: KubeObject): RaftClusterStatus {
+  const { spec } = object
+  const { deletionTimestamp: _, ...metadata } = object.metadata
+  const { paused: _paused, ...rest } = spec as Record<string, unknown>
+  const { replicas } = rest as { replicas?: number }
+  const bootstrap = {
+    replicas: replicas ?? 3,
+    token: UID,
+    startedAt: EARLIER,
+    completedAt: EARLIER,
+  }
+  const scene: Scene = { story: '', spec: rest, status: { bootstrap } }
+  const observed = observationOf(scene)
+  const cluster = { ...observed.cluster, metadata: { ...observed.cluster.metadata, ...metadata } }
+  return plan({ ...observed, cluster, now: EARLIER }).status
+}
+
+function childrenOf(scene: Scene, render: RenderContext): ReadonlyMap<string, KubeObject> {
+  const children = new Map<string, KubeObject>()
+  for (const kind of CHILDREN) {
+    const special = scene.child?.[kind.title]
+    const isThere = scene.children !== 'none' || special !== undefined
+    const isWanted = kind.isWanted(render.cluster, render.replicas) || special !== undefined
+    if (!isThere || !isWanted || special === 'absent') continue
+    const made = liveObject(desired(kind, render), kind === STATEFUL_SET)
+    if (special === 'foreign') {
+      children.set(kind.title, { ...made, metadata: { ...made.metadata, ownerReferences: [] } })
+    } else {
+      children.set(kind.title, special === undefined ? made : (merge(made, special) as KubeObject))
+    }
+  }
+  return children
+}
+
+function liveObject(object: KubeObject, isStatefulSet: boolean): KubeObject {
+  const uid = `uid-of-${object.kind.toLowerCase()}-${object.metadata.name}`
+  const metadata = { ...object.metadata, uid, resourceVersion: '90', generation: 1 }
+  const status = { observedGeneration: 1, updateRevision: REVISION }
+  return isStatefulSet ? { ...object, metadata, status } : { ...object, metadata }
+}
+
+function podsOf(scene: Scene, replicas: number): readonly PodFacts[] {
+  const ordinals = Array.from({ length: replicas }, (_, ordinal) => ordinal)
+  const extra = Object.keys(scene.pod ?? {}).map(Number)
+  return [...new Set([...ordinals, ...extra])].flatMap((ordinal): PodFacts[] => {
+    const special = scene.pod?.[ordinal]
+    if (special === 'absent' || (special === undefined && scene.pods === 'none')) return []
+    return [
+      {
+        name: memberName('demo', ordinal),
+        uid: `uid-of-pod-demo-${ordinal}`,
+        ordinal,
+        node: `node-${ordinal}`,
+        ip: `10.0.0.${ordinal + 1}`,
+        isTerminating: false,
+        container: 'running',
+        hasStarted: special?.container !== 'waiting' && special?.container !== 'none',
+        restarts: 0,
+        revision: REVISION,
+        ...(scene.status === 'none' ? {} : labelsOf(scene, ordinal)),
+        ...special,
+      },
+    ]
+  })
+}
+
+function labelsOf(scene: Scene, ordinal: number): Pick<PodFacts, 'roleLabel' | 'voterLabel'> {
+  const role = ordinal === (scene.leader ?? 0) ? 'leader' : 'follower'
+  return { roleLabel: role, voterLabel: 'true' }
+}
+
+function claimsOf(scene: Scene, replicas: number): readonly ClaimFacts[] {
+  return Array.from({ length: replicas }, (_, ordinal) => ordinal).flatMap(
+    (ordinal): ClaimFacts[] => {
+      const special = scene.claim?.[ordinal]
+      if (special === 'absent' || (special === undefined && scene.claims === 'none')) return []
+      return [
+        {
+          name: claimName('demo', ordinal),
+          uid: `uid-of-claim-${ordinal}`,
+          ordinal,
+          phase: 'Bound',
+          clusterUid: UID,
+          isTerminating: false,
+          ...special,
+        },
+      ]
+    },
+  )
+}
+
+function idOf(ordinal: number): string {
+  return expectedRaftId(UID, memberName('demo', ordinal), 1)
+}
+
+function sightingsOf(
+  scene: Scene,
+  known: { readonly replicas: number; readonly clusterId: string },
+): readonly MemberSighting[] {
+  const term = scene.term ?? 2
+  const leader = scene.leader ?? 0
+  const configuration = Array.from({ length: known.replicas }, (_, ordinal) => ({
+    id: idOf(ordinal),
+    name: memberName('demo', ordinal),
+    role: 'voter' as const,
+  }))
+  return podsOf(scene, known.replicas).map((pod): MemberSighting => {
+    const special = scene.member?.[pod.ordinal]
+    const isSilent = special === 'silent' || pod.container !== 'running'
+    if (isSilent) return { name: pod.name, ageSeconds: 0, silence: 'timeout, no answer in 2 s' }
+    const { ageSeconds = 0, silence, ...patch } = special ?? {}
+    const report: MemberReport = {
+      clusterId: known.clusterId,
+      memberId: idOf(pod.ordinal),
+      incarnation: 1,
+      version: '0.1.0',
+      state: 'running',
+      dataDirectory: { state: 'Valid' },
+      ready: leader !== 'none',
+      ...(leader === 'none' ? { notReadyReason: 'noLeader' } : {}),
+      alarms: [],
+      role: pod.ordinal === leader ? 'leader' : 'follower',
+      term,
+      ...(leader === 'none' ? {} : { leader: idOf(leader) }),
+      committed: 5000,
+      applied: 5000,
+      lastIndex: 5000,
+      lastLogTerm: term,
+      membershipEpoch: 0,
+      configuration,
+      ...patch,
+    }
+    return { name: pod.name, report, ageSeconds, ...(silence === undefined ? {} : { silence }) }
+  })
+}
+
+/** RFC 7386: null removes. */
+export function merge(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch
+  const base =
+    typeof target === 'object' && target !== null && !Array.isArray(target)
+      ? { ...(target as Record<string, unknown>) }
+      : {}
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete base[key]
+    else base[key] = merge(base[key], value)
+  }
+  return base
+}
