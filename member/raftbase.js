@@ -15,7 +15,8 @@ const isRightNode = Number(process.versions.node.split('.')[0]) === NODE_MAJOR
 if (isRightNode) {
   const source = new URL('src/main.ts', import.meta.url)
   const isWorkingCopy = existsSync(source)
-  if (isWorkingCopy) enableCompileCache()
+  if (isWorkingCopy && process.env.RAFTBASE_FAILPOINTS !== undefined) await installFailpoints()
+  else if (isWorkingCopy) enableCompileCache()
   const { main } = await import(
     isWorkingCopy ? source.href : new URL('../dist/member/src/main.js', import.meta.url).href
   )
@@ -32,6 +33,12 @@ function enableCompileCache() {
   if (existsSync(new URL('../node_modules', import.meta.url))) {
     module.enableCompileCache(fileURLToPath(directory))
   }
+}
+
+/** Only in a working copy, for tests. A release does not have them. */
+async function installFailpoints() {
+  const failpoints = await import('../lib/failpoints.ts')
+  failpoints.installFailpoints(process.env)
 }
 
 /** Runs this program again under another Node.js, which ends when this process does, however that happens. */

@@ -134,6 +134,8 @@ export class Applier {
   #apply(entry: Entry): void {
     const { proposals, origin } = this.#options
     const stateMachine = this.#stateMachine
+    // failpoint: beforeApply if entry.data.length > 0
+    // failpoint: beforeMembership if entry.change !== undefined
     if (entry.term > stateMachine.appliedTerm) proposals.termApplied(entry.term)
     const result =
       entry.change === undefined
@@ -144,6 +146,8 @@ export class Applier {
             entry.change.context,
             applyConfChange(stateMachine.confState, entry.change),
           )
+    // failpoint: afterApply if entry.data.length > 0
+    // failpoint: afterMembership if entry.change !== undefined
     if (result !== undefined && result.origin === origin) proposals.applied(result.sequence, result)
     this.#sinceCheckpointBytes += entry.data.length + ENTRY_OVERHEAD_BYTES
     if (this.#sinceCheckpointBytes >= CHECKPOINT_BYTES) {

@@ -219,10 +219,13 @@ export class Driver implements TransportHandler {
     const applied = this.#options.applier.applySlice()
     if (applied !== undefined) {
       const compacted = this.#options.applier.compactable()
+      // failpoint: beforeAppliedIndex
       this.#raft.advance(compacted === undefined ? { applied } : { applied, compacted })
+      // failpoint: afterAppliedIndex
       this.#options.snapshotter().maybeSave(this.#options.applier.appliedBytes)
     }
     const isCompacting = this.#options.applier.stateMachine.maintain(COMPACTION_RECORDS)
+    // failpoint: compactionStep if isCompacting
     if (isCompacting || this.#options.applier.hasWork || this.#raft.hasReady()) this.#schedule()
   }
 
@@ -240,6 +243,7 @@ export class Driver implements TransportHandler {
       // The own flush runs beside the sends to followers.
       this.#persister.enqueue(ready)
     }
+    // failpoint: beforeSendAsLeader if this.#raft.role === 'leader' && ready.messages.length > 0
     transport.send(this.#withoutSnapshots(ready.messages))
     if (ready.committedEntries.length > 0) applier.enqueue(ready.committedEntries)
     for (const { context, index } of ready.readStates) {
@@ -265,6 +269,7 @@ export class Driver implements TransportHandler {
 
   #onPersisted(number: number, messages: readonly PeerMessage[]): void {
     this.#raft.advance({ persisted: number })
+    // failpoint: beforeSendAsFollower if this.#raft.role === 'follower' && messages.length > 0
     if (!this.#stopped) this.#options.transport.send(messages)
     if (this.#persistWaiters.length > 0) {
       const { persistedIndex } = this.#raft.status()
@@ -281,14 +286,17 @@ export class Driver implements TransportHandler {
     const run = async (): Promise<void> => {
       const snapshotter = this.#options.snapshotter()
       const chunks = await snapshotter.commitStaged(meta)
+      // failpoint: await snapshotCommitted
       this.#persister.enqueue(ready)
       await this.#persister.idle()
       const stateMachine = await restore(chunks)
+      // failpoint: await snapshotRestored
       if (this.#stopped || this.#failed) return
       applier.install(stateMachine, meta)
       this.#raft.advance({ applied: meta.index })
       this.#options.onConfChanged()
       this.#options.log.info({ index: meta.index, term: meta.term }, 'snapshot installed')
+      // failpoint: await snapshotInstalled
       this.#schedule()
       await snapshotter.cleanUp()
     }

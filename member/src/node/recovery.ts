@@ -62,6 +62,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     onFlush: options.onFlush,
     onFailure: options.onFailure,
   })
+  // failpoint: await logRecovered
   if (!directory.isInitialized) {
     await initialize(
       options,

@@ -82,7 +82,9 @@ export class Snapshotter {
     this.#receiving = true
     try {
       await this.#dropStaged()
+      // failpoint: await snapshotReceiving
       this.#staged = await this.#options.snapshots.stage(chunks)
+      // failpoint: await snapshotReceived
       const { index, term } = this.#staged.meta
       this.#options.log.info({ from, index, term }, 'snapshot received')
     } finally {
@@ -112,7 +114,9 @@ export class Snapshotter {
 
   /** Removes what the newest snapshot makes superfluous. */
   async cleanUp(): Promise<void> {
+    // failpoint: await snapshotCleanup
     await this.#options.snapshots.purge(this.#index)
+    // failpoint: await snapshotPurged
     await this.#options.releaseLog(this.#index)
   }
 
@@ -128,9 +132,11 @@ export class Snapshotter {
     const capture = this.#options.stateMachine().capture()
     try {
       const { meta } = capture
+      // failpoint: await snapshotSaving
       await persistedUpTo(meta.index)
       await snapshots.save({ clusterId, meta }, abortable(capture.chunks(), this.#abort.signal))
       this.#index = Math.max(this.#index, meta.index)
+      // failpoint: await snapshotSaved
       const durationMs = Math.round(clock.monotonicMs() - startMs)
       log.info({ index: meta.index, term: meta.term, durationMs }, 'snapshot saved')
     } catch (error) {
@@ -150,8 +156,10 @@ export class Snapshotter {
     const { meta } = capture
     try {
       log.info({ peer, index: meta.index, term: meta.term }, 'snapshot transfer started')
+      // failpoint: await snapshotSending
       const stream = encodeSnapshotStream({ clusterId, meta }, capture.chunks())
       await transport.sendSnapshot(peer, stream, this.#abort.signal)
+      // failpoint: await snapshotSent
       // The message that makes the follower's core decide travels behind the bytes.
       transport.send([{ ...message, snapshot: meta }])
       const durationMs = Math.round(clock.monotonicMs() - startMs)

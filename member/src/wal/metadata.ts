@@ -50,13 +50,17 @@ export async function writeMetadata(
 ): Promise<void> {
   const path = join(directory, METADATA_FILE)
   const temporary = `${path}.tmp`
+  // failpoint: await identityBeforeWrite
   await removeIfPresent(fs, temporary)
   await withFile(await fs.open(temporary, 'create'), async (file) => {
     await file.write([Buffer.from(formatMetadata(metadata))], 0)
     await flushed(() => file.flush())
   })
+  // failpoint: await identityWritten
   await fs.rename(temporary, path)
+  // failpoint: await identityRenamed
   await flushed(() => fs.flushDirectory(directory))
+  // failpoint: await identityStored
 }
 
 async function readText(fs: FileSystem, path: string): Promise<string | undefined> {

@@ -71,10 +71,13 @@ export class SegmentWriter {
     const temporary = spare === undefined ? `${path}.tmp` : join(directory, spare)
     const firstRoom = Math.min(FIRST_ROOM_BYTES, segmentBytes)
     const room = await writeUnnamed(fs, { path: temporary, header, firstRoom })
+    // failpoint: await segmentCreated
     await flushed(async () => {
       await fs.rename(temporary, path)
+      // failpoint: await segmentRenamed
       await fs.flushDirectory(directory)
     })
+    // failpoint: await segmentNamed
     const file = await fs.open(path, 'readWrite')
     const mark = { number: 0, flushed: 0, sealed: false }
     return new SegmentWriter(options, { file, header, tail: RECORDS_AT, room, mark })
@@ -122,6 +125,7 @@ export class SegmentWriter {
     })
     sealRecord(record, { salt, sequence, offset: this.#tail }, this.#tail)
     await this.#file.writeAndFlush([record], this.#tail)
+    // failpoint: await walAfterWrite
     this.#tail += record.length
     this.#growAhead()
   }
@@ -130,6 +134,7 @@ export class SegmentWriter {
   async mark(options: { readonly sealed: boolean }): Promise<void> {
     const mark = { number: this.#mark.number + 1, flushed: this.#tail, sealed: options.sealed }
     await this.#file.writeAndFlush([encodeMark(mark, this.header)], markOffset(mark))
+    // failpoint: await walMarked
     this.#mark = mark
   }
 

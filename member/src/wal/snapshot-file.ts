@@ -191,8 +191,11 @@ export class SnapshotStore {
 
   async #name(temporary: string, meta: SnapshotMeta): Promise<string> {
     const path = join(this.#directory, snapshotName(meta))
+    // failpoint: await snapshotWritten
     await this.#fs.rename(temporary, path)
+    // failpoint: await snapshotRenamed
     await flushed(() => this.#fs.flushDirectory(this.#directory))
+    // failpoint: await snapshotNamed
     return path
   }
 

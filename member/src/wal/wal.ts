@@ -219,6 +219,7 @@ export class Wal {
     const bytes = encodeRecord(record)
     try {
       if (!this.#writer.fits(bytes.length)) await this.#cut()
+      // failpoint: await walReserve
       await this.#writer.reserve(bytes.length)
     } catch (error) {
       if (!hasCode(error, 'NO_SPACE')) this.#fail(error)
@@ -226,7 +227,9 @@ export class Wal {
     }
     try {
       const startMs = clock.monotonicMs()
+      // failpoint: await walBeforeWrite
       await this.#writer.append(bytes)
+      // failpoint: await walAfterFlush
       // A failure beside this write may have been about its bytes, where a flush is one of the whole file.
       this.#throwIfFailed()
       onFlush?.(clock.monotonicMs() - startMs, bytes.length)
@@ -254,6 +257,7 @@ export class Wal {
     this.#segments.push({ sequence: header.sequence, lastIndex: header.lastIndex })
     try {
       await full.mark({ sealed: true })
+      // failpoint: await segmentSealed
       await full.close()
     } catch (error) {
       this.#fail(error)
@@ -338,6 +342,7 @@ export class Wal {
         else await fs.rename(join(directory, name), join(directory, spare))
         // One flush each: a later segment must not be gone while an earlier one is back.
         await fs.flushDirectory(directory)
+        // failpoint: await segmentReleased
       } catch (error) {
         this.#fail(error)
         throw error
