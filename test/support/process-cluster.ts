@@ -21,10 +21,14 @@ export interface MemberProcess {
   readonly name: string
   readonly clientPort: number
   readonly peerPort: number
+  /** What the others are told; differs from `peerPort` when a proxy stands between. */
+  advertisedPeerPort: number
   readonly apiPort: number
   readonly dataDir: string
   readonly api: string
   child: ChildProcess | undefined
+  /** Variables of the next process beside this one's. */
+  environment: Readonly<Record<string, string>>
   /** Everything the current and earlier processes of this member printed. */
   output: string
 }
@@ -82,13 +86,28 @@ export class ProcessCluster {
       const name = `n${i + 1}`
       const api = `http://127.0.0.1:${apiPort}`
       const dataDir = join(directory, name)
-      return { name, clientPort, peerPort, apiPort, dataDir, api, child: undefined, output: '' }
+      return {
+        name,
+        clientPort,
+        peerPort,
+        advertisedPeerPort: peerPort,
+        apiPort,
+        dataDir,
+        api,
+        child: undefined,
+        environment: {},
+        output: '',
+      }
     })
     return new ProcessCluster(members, directory, extraFlags)
   }
 
+  get token(): string {
+    return this.directory.slice(-12)
+  }
+
   get initialCluster(): string {
-    return this.members.map((m) => `${m.name}=http://127.0.0.1:${m.peerPort}`).join(',')
+    return this.members.map((m) => `${m.name}=http://127.0.0.1:${m.advertisedPeerPort}`).join(',')
   }
 
   member(name: string): MemberProcess {
@@ -103,21 +122,25 @@ export class ProcessCluster {
       `-data-dir=${member.dataDir}`,
       `-client-url=http://127.0.0.1:${member.clientPort}`,
       `-peer-url=http://127.0.0.1:${member.peerPort}`,
+      `-advertise-peer-url=http://127.0.0.1:${member.advertisedPeerPort}`,
       `-api-addr=127.0.0.1:${member.apiPort}`,
       `-initial-cluster=${this.initialCluster}`,
-      `-initial-cluster-token=${this.directory.slice(-12)}`,
+      `-initial-cluster-token=${this.token}`,
       ...this.extraFlags,
     ]
   }
 
   /** Starts the member's process without waiting for it to answer. */
   start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
-    const child = spawn(process.execPath, [MAIN, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [MAIN, ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, ...member.environment },
+    })
     const keep = (chunk: Buffer): void => {
       member.output += chunk.toString()
     }
-    child.stdout.on('data', keep)
-    child.stderr.on('data', keep)
+    child.stdout!.on('data', keep)
+    child.stderr!.on('data', keep)
     child.on('exit', (code, signal) => {
       member.output += `[exit code=${code} signal=${signal}]\n`
       if (member.child === child) member.child = undefined
@@ -177,14 +200,19 @@ export class ProcessCluster {
     return this.members.map((m) => `--- ${m.name}\n${m.output.slice(-6000)}`).join('\n')
   }
 
-  /** Kills what still runs and removes the data. */
-  async destroy(): Promise<void> {
+  /** Kills what still runs, frozen or not. */
+  async stopProcesses(): Promise<void> {
     await Promise.all(
       this.running.map((member) => {
         member.child?.kill('SIGCONT')
         return this.kill(member)
       }),
     )
+  }
+
+  /** Kills what still runs and removes the data. */
+  async destroy(): Promise<void> {
+    await this.stopProcesses()
     await rm(this.directory, { recursive: true, force: true })
   }
 }

@@ -1,0 +1,303 @@
+// One scenario with real members (faults.md sections 3 and 4): a cluster whose peer links run through proxies, clients that
+// record what they saw, and at the end the verdicts that hold for every scenario: LIN, ACK, HASH and MONO. A figure is
+// judged by its limit plus what the machine held the processes up meanwhile, both printed. When a scenario fails, data
+// directories and logs stay where the failure says.
+
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished } from 'vitest'
+import { writtenBy } from '../../sim/checkers/revision-order.ts'
+import { checkLinearizable } from '../../sim/checkers/linearizability.ts'
+import { eventually, type MemberProcess, ProcessCluster } from '../../support/process-cluster.ts'
+import { LinkProxies } from './link-proxy.ts'
+import { DEFAULT_LOAD, Load, type LoadOptions } from './load.ts'
+import { StallProbe } from './stalls.ts'
+import { type MemberStatus, statusOf, StatusWatch } from './status-watch.ts'
+import { differences, readStored } from './stored-state.ts'
+
+/** The default election timeout, which every scenario uses. */
+export const ELECTION_MS = 1000
+
+/** Acknowledged operations a second below which a fault would prove nothing. */
+const RATE_MIN = 50
+const PARALLEL_READS = 16
+const ATTEMPTS = 3
+
+export interface FaultRunOptions {
+  readonly members: number
+  readonly flags?: readonly string[]
+  /** Variables of each member's processes. */
+  readonly environment?: Readonly<Record<string, string>>
+  readonly load?: Partial<Omit<LoadOptions, 'endpoints'>>
+  /** Where the clients connect: by default to every member that runs and is not avoided. */
+  readonly endpoints?: (run: FaultRun) => readonly MemberProcess[]
+}
+
+export interface Figure {
+  readonly ms: number
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+export class FaultRun {
+  readonly cluster: ProcessCluster
+  readonly links: LinkProxies
+  readonly load: Load
+  readonly watch: StatusWatch
+  readonly stalls: StallProbe
+  readonly id: string
+  /** Members that clients leave alone, because of what the scenario does to them. */
+  readonly avoided = new Set<MemberProcess>()
+  #succeeded = false
+  #closing: Promise<void> | undefined
+
+  /**
+   * Starts the members, waits for a leader and for a load that is worth disturbing, runs the scenario and then checks what
+   * holds for every one. A scenario may except members whose disks it has spoilt.
+   */
+  static async scenario(
+    id: string,
+    options: FaultRunOptions,
+    body: (run: FaultRun) => Promise<void | { readonly except: readonly MemberProcess[] }>,
+  ): Promise<void> {
+    const run = await FaultRun.#create(id, options)
+    try {
+      await run.cluster.agreedLeader({ among: run.members })
+      run.load.start()
+      await run.loaded()
+      await run.#finish((await body(run)) ?? { except: [] })
+      run.#succeeded = true
+    } finally {
+      await run.#close()
+    }
+  }
+
+  static async #create(id: string, options: FaultRunOptions): Promise<FaultRun> {
+    const cluster = await ProcessCluster.create(options.members, options.flags ?? [])
+    const links = await LinkProxies.start(
+      cluster.members.map(({ name, peerPort }) => ({ name, port: peerPort })),
+    )
+    for (const member of cluster.members) {
+      member.advertisedPeerPort = links.port(member.name)
+      member.environment = options.environment ?? {}
+    }
+    const run = new FaultRun({ id, cluster, links, options })
+    // A test that runs out of time never gets to its own end.
+    onTestFinished(() => run.#close())
+    cluster.startAll()
+    return run
+  }
+
+  private constructor(parts: {
+    id: string
+    cluster: ProcessCluster
+    links: LinkProxies
+    options: FaultRunOptions
+  }) {
+    const { id, cluster, links, options } = parts
+    this.id = id
+    this.cluster = cluster
+    this.links = links
+    const endpoints = options.endpoints ?? (() => this.usable)
+    this.load = new Load({ ...DEFAULT_LOAD, ...options.load, endpoints: () => endpoints(this) })
+    this.watch = new StatusWatch(cluster.members)
+    this.stalls = new StallProbe(() => cluster.running.map((member) => member.child!.pid!))
+  }
+
+  get members(): readonly MemberProcess[] {
+    return this.cluster.members
+  }
+
+  get usable(): readonly MemberProcess[] {
+    return this.cluster.running.filter((member) => !this.avoided.has(member))
+  }
+
+  others(...those: readonly MemberProcess[]): MemberProcess[] {
+    return this.members.filter((member) => !those.includes(member))
+  }
+
+  leader(among?: readonly MemberProcess[]): Promise<MemberProcess> {
+    return this.cluster.agreedLeader(among === undefined ? {} : { among })
+  }
+
+  /** Resolves once the clients get enough answers for a fault to mean something. */
+  async loaded(rate = RATE_MIN): Promise<void> {
+    await eventually(
+      `${this.id}: ${rate} acknowledged operations a second`,
+      () => (this.load.rate >= rate ? true : undefined),
+      { timeoutMs: 20_000, everyMs: 50, explain: () => this.explain() },
+    )
+  }
+
+  /** Resolves after so many more acknowledged operations. */
+  async acknowledges(count: number, timeoutMs = 20_000): Promise<void> {
+    const target = this.load.acknowledged + count
+    await eventually(
+      `${this.id}: ${count} acknowledged operations`,
+      () => (this.load.acknowledged >= target ? true : undefined),
+      { timeoutMs, everyMs: 20, explain: () => this.explain() },
+    )
+  }
+
+  /** Freezes a process and resolves once the kernel says that it is stopped. */
+  async freeze(member: MemberProcess): Promise<void> {
+    const { pid } = member.child!
+    process.kill(pid!, 'SIGSTOP')
+    await eventually(`${member.name} is stopped`, () => (stateOf(pid!) === 'T' ? true : undefined))
+  }
+
+  thaw(member: MemberProcess): void {
+    process.kill(member.child!.pid!, 'SIGCONT')
+  }
+
+  async status(member: MemberProcess): Promise<MemberStatus> {
+    return eventually(`status of ${member.name}`, () => statusOf(member))
+  }
+
+  /** A figure is met when one attempt of three meets it; the verdicts at the end hold for every attempt. */
+  async once(attempt: () => Promise<boolean>): Promise<void> {
+    for (let i = 0; i < ATTEMPTS; i++) if (await attempt()) return
+    expect.fail(`${this.id}: not met in ${ATTEMPTS} attempts; the figures are printed above`)
+  }
+
+  /** Sets failpoints of a running process and resolves when the first of them has acted. */
+  async failpoint(member: MemberProcess, points: string): Promise<void> {
+    const from = member.output.length
+    member.child!.send({ failpoints: points })
+    if (points === '') return
+    await eventually(
+      `${member.name} reaches ${points}`,
+      () => (/^failpoint /m.test(member.output.slice(from)) ? true : undefined),
+      { explain: () => this.explain() },
+    )
+  }
+
+  /** Prints a figure with its limit and what the machine added, and returns whether it is met. */
+  meets(what: string, limitMs: number, figure: Figure): boolean {
+    const stallMs = this.stalls.between(figure.fromMs, figure.toMs)
+    const ok = figure.ms <= limitMs + stallMs
+    console.log(
+      `${this.id} ${what}: ${figure.ms.toFixed(0)} ms, limit ${limitMs.toFixed(0)} ms, processes held up ${stallMs.toFixed(0)} ms${ok ? '' : ' MISSED'}`,
+    )
+    return ok
+  }
+
+  /** Prints a number that is not a time. */
+  note(what: string, value: string | number): void {
+    console.log(`${this.id} ${what}: ${value}`)
+  }
+
+  /** The end of every scenario: links heal, whoever is down starts, all agree; then the verdicts. */
+  async #finish({ except }: { readonly except: readonly MemberProcess[] }): Promise<void> {
+    this.links.heal()
+    const kept = this.members.filter((member) => !except.includes(member))
+    for (const member of kept) {
+      if (member.child === undefined) this.cluster.start(member)
+    }
+    this.avoided.clear()
+    for (const member of except) this.avoided.add(member)
+    await this.cluster.agreedLeader({ among: kept, timeoutMs: 30_000 })
+    await this.load.stop()
+    await this.#readEverything(kept)
+    await this.watch.stop()
+    expect(this.watch.violations, `${this.id} MONO`).toEqual([])
+    const verdict = checkLinearizable(this.load.history.operations)
+    expect(verdict, `${this.id} LIN\n${verdict.accepted ? '' : verdict.explanation}`).toEqual({
+      accepted: true,
+    })
+    await this.#compareDisks(kept)
+    this.#summarize()
+  }
+
+  explain(): string {
+    return this.cluster.outputs()
+  }
+
+  /** ACK: every key that was ever acknowledged, from every member, as one more linearizable read of the history. */
+  async #readEverything(members: readonly MemberProcess[]): Promise<void> {
+    const newest = new Map<string, number>()
+    for (const operation of this.load.history.operations) {
+      const write = writtenBy(operation)
+      if (write === undefined) continue
+      newest.set(write.key, Math.max(newest.get(write.key) ?? 0, write.revision))
+    }
+    const left = members.flatMap((via) => [...newest.keys()].map((key) => ({ via, key })))
+    const missing: string[] = []
+    const read = async (): Promise<void> => {
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        const { via, key } = next
+        const { outcome } = await this.load.run({
+          client: 'reader',
+          via,
+          request: { type: 'get', key },
+        })
+        const revision =
+          outcome.type === 'done' ? outcome.response.revision : Number.NEGATIVE_INFINITY
+        if (revision < newest.get(key)!)
+          missing.push(`${via.name} ${key}: ${JSON.stringify(outcome)}`)
+      }
+    }
+    await Promise.all(Array.from({ length: PARALLEL_READS }, read))
+    expect(missing, `${this.id} ACK`).toEqual([])
+  }
+
+  /** HASH and log matching, from what is on the disks. */
+  async #compareDisks(members: readonly MemberProcess[]): Promise<void> {
+    await eventually(`${this.id}: equal applied index`, async () => {
+      const all = await Promise.all(members.map(statusOf))
+      const applied = all.map((status) => status?.applied)
+      return applied.every((index) => index !== undefined && index === applied[0])
+        ? true
+        : undefined
+    })
+    for (const member of members) {
+      if (member.child !== undefined) await this.cluster.kill(member, 'SIGTERM')
+    }
+    const list = this.members.map(({ name, advertisedPeerPort }) => ({
+      name,
+      peerUrls: [`http://127.0.0.1:${advertisedPeerPort}`],
+    }))
+    const states = []
+    for (const { name, dataDir } of members) {
+      states.push(await readStored({ name, dataDir, token: this.cluster.token, members: list }))
+    }
+    expect(differences(states), `${this.id} HASH`).toEqual([])
+  }
+
+  #summarize(): void {
+    const { history } = this.load
+    const count = (type: 'done' | 'failed' | 'unknown'): number =>
+      this.load.withOutcome(type).length
+    this.note(
+      'history',
+      `${history.operations.length} operations, ${count('done')} done, ${count('failed')} failed, ${count('unknown')} unknown; leaders ${this.watch.leaders.size}; LIN ACK HASH MONO hold`,
+    )
+  }
+
+  #close(): Promise<void> {
+    this.#closing ??= this.#closeOnce()
+    return this.#closing
+  }
+
+  async #closeOnce(): Promise<void> {
+    await this.cluster.stopProcesses()
+    await Promise.all([this.load.stop(), this.watch.stop()])
+    this.load.close()
+    this.stalls.stop()
+    await this.links.stop()
+    if (this.#succeeded) return this.cluster.destroy()
+    for (const member of this.members) {
+      await writeFile(join(this.cluster.directory, `${member.name}.log`), member.output)
+    }
+    const { operations } = this.load.history
+    await writeFile(join(this.cluster.directory, 'history.json'), JSON.stringify(operations))
+    console.log(`${this.id}: data directories, logs and history are in ${this.cluster.directory}`)
+  }
+}
+
+/** One letter of the kernel's, T for stopped. */
+function stateOf(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3)
+}

@@ -1,0 +1,112 @@
+// Asks every member for its status all the time. MONO: term, commit index and revision never go down while a process lives;
+// over a restart the term never does, and the others not once the member says it is ready (a commit index is made durable
+// lazily: a restarted member knows less until it has heard from a leader, and serves nothing linearizable before). ELEC: how
+// many leaders there were.
+
+import type { MemberProcess } from '../../support/process-cluster.ts'
+
+const EVERY_MS = 25
+
+export interface MemberStatus {
+  readonly memberId: string
+  readonly name: string
+  readonly role: string
+  readonly term: number
+  readonly leader?: string
+  readonly committed: number
+  readonly applied: number
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly persistedIndex: number
+  readonly revision: number
+  readonly snapshotIndex: number
+  readonly ready: boolean
+  readonly residentBytes: number
+  readonly peers: readonly { readonly name: string; readonly connected: boolean }[]
+}
+
+export async function statusOf(member: MemberProcess): Promise<MemberStatus | undefined> {
+  try {
+    const response = await fetch(`${member.api}/v1/status`, { signal: AbortSignal.timeout(1000) })
+    return (await response.json()) as MemberStatus
+  } catch {
+    return undefined // Not up, frozen or gone: the caller asks again.
+  }
+}
+
+interface Seen {
+  pid: number | undefined
+  term: number
+  committed: number
+  revision: number
+}
+
+export class StatusWatch {
+  /** What was seen to go down. */
+  readonly violations: string[] = []
+  readonly #seen = new Map<string, Seen>()
+  readonly #leaders = new Map<number, string>()
+  readonly #loops: Promise<void>[]
+  #stopped = false
+
+  constructor(members: readonly MemberProcess[]) {
+    this.#loops = members.map((member) => this.#watch(member))
+  }
+
+  /** The leader of each term that anybody named, by term. */
+  get leaders(): ReadonlyMap<number, string> {
+    return this.#leaders
+  }
+
+  /** Leaders of terms after this one. */
+  changesAfter(term: number): number {
+    return [...this.#leaders.keys()].filter((other) => other > term).length
+  }
+
+  get term(): number {
+    return Math.max(0, ...[...this.#seen.values()].map(({ term }) => term))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all(this.#loops)
+  }
+
+  async #watch(member: MemberProcess): Promise<void> {
+    while (!this.#stopped) {
+      const pid = member.child?.pid
+      const status = pid === undefined ? undefined : await statusOf(member)
+      if (status !== undefined && pid === member.child?.pid) this.#add(member.name, pid, status)
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS))
+    }
+  }
+
+  #add(name: string, pid: number | undefined, status: MemberStatus): void {
+    const { term, committed, revision, leader, ready } = status
+    if (leader !== undefined) this.#addLeader(term, leader)
+    const seen = this.#seen.get(name)
+    if (seen === undefined) {
+      this.#seen.set(name, { pid, term, committed, revision })
+      return
+    }
+    const isSameLife = seen.pid === pid
+    if (term < seen.term) this.violations.push(`${name}: term ${seen.term} -> ${term}`)
+    if (isSameLife || ready) {
+      if (committed < seen.committed)
+        this.violations.push(`${name}: committed ${seen.committed} -> ${committed}`)
+      if (revision < seen.revision)
+        this.violations.push(`${name}: revision ${seen.revision} -> ${revision}`)
+      seen.pid = pid
+    }
+    seen.term = Math.max(seen.term, term)
+    seen.committed = Math.max(seen.committed, committed)
+    seen.revision = Math.max(seen.revision, revision)
+  }
+
+  #addLeader(term: number, leader: string): void {
+    const other = this.#leaders.get(term)
+    if (other !== undefined && other !== leader)
+      this.violations.push(`term ${term} has two leaders: ${other}, ${leader}`)
+    this.#leaders.set(term, leader)
+  }
+}
