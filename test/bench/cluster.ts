@@ -1,5 +1,6 @@
 // Three whole members in one process, on the real disk, with the transport in memory: committed puts per second with many
-// in flight, the latency of one, and what keys cost in memory.
+// in flight, what one costs, and the latency of one. The keys exist before the clock starts: making them is no member's work.
+// `node test/bench/cluster.ts [runs]`
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,10 +20,11 @@ const VALUE = new Uint8Array(256).fill(120)
 const PUTS = 200_000
 const IN_FLIGHT = 2048
 const KEYS = 100_000
-const RUNS = 3
+const RUNS = Number(process.argv[2] ?? 5)
 
-const encoder = new TextEncoder()
-const keyOf = (n: number): Uint8Array => encoder.encode(`key-${String(n).padStart(28, '0')}`)
+const keys = Array.from({ length: KEYS }, (_, n) =>
+  new TextEncoder().encode(`key-${String(n).padStart(28, '0')}`),
+)
 
 async function startMember(name: string, network: MemoryNetwork, root: string): Promise<Member> {
   const identity = identityOf({ token: 'bench', name, members: MEMBERS })
@@ -63,13 +65,22 @@ async function leaderOf(members: readonly Member[]): Promise<Member> {
   }
 }
 
-async function throughput(leader: Member): Promise<number> {
+interface Throughput {
+  readonly perSecond: number
+  /** Microseconds of CPU per put: of the event loop, and of the whole process with its helpers (disk, garbage collection). */
+  readonly loopMicros: number
+  readonly processMicros: number
+}
+
+async function throughput(leader: Member): Promise<Throughput> {
   let next = 0
   const before = leader.status().revision
   const startMs = performance.now()
+  const loop = process.threadCpuUsage()
+  const all = process.cpuUsage()
   const worker = async (): Promise<void> => {
     while (next < PUTS) {
-      const key = keyOf(next++ % KEYS)
+      const key = keys[next++ % KEYS]!
       await leader.put({ key, value: VALUE }, { timeoutMs: 30_000 })
     }
   }
@@ -77,14 +88,22 @@ async function throughput(leader: Member): Promise<number> {
   const seconds = (performance.now() - startMs) / 1000
   const written = leader.status().revision - before
   if (written !== PUTS) throw new Error(`${PUTS} puts made ${written} revisions`)
-  return PUTS / seconds
+  return {
+    perSecond: PUTS / seconds,
+    loopMicros: sumOf(process.threadCpuUsage(loop)) / PUTS,
+    processMicros: sumOf(process.cpuUsage(all)) / PUTS,
+  }
+}
+
+function sumOf({ user, system }: NodeJS.CpuUsage): number {
+  return user + system
 }
 
 async function latency(leader: Member): Promise<{ p50: number; p99: number }> {
   const times: number[] = []
   for (let i = 0; i < 1000; i++) {
     const startMs = performance.now()
-    await leader.put({ key: keyOf(i), value: VALUE }, { timeoutMs: 30_000 })
+    await leader.put({ key: keys[i]!, value: VALUE }, { timeoutMs: 30_000 })
     times.push(performance.now() - startMs)
   }
   times.sort((a, b) => a - b)
@@ -101,10 +120,17 @@ const members: Member[] = []
 for (const { name } of MEMBERS) members.push(await startMember(name, network, root))
 const leader = await leaderOf(members)
 const { term } = leader.status()
+const results: Throughput[] = []
+console.log(
+  `| run | puts of 256 B per second, ${IN_FLIGHT} in flight | event loop, us a put | process, us a put |`,
+)
+console.log('| --- | --- | --- | --- |')
 for (let run = 1; run <= RUNS; run++) {
-  const perSecond = await throughput(leader)
+  const result = await throughput(leader)
+  results.push(result)
+  const { perSecond, loopMicros, processMicros } = result
   console.log(
-    `run ${run}: ${Math.round(perSecond)} committed puts of 256 B per second, ${IN_FLIGHT} in flight`,
+    `| ${run} | ${Math.round(perSecond)} | ${loopMicros.toFixed(1)} | ${processMicros.toFixed(1)} |`,
   )
 }
 const { p50, p99 } = await latency(leader)

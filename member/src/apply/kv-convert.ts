@@ -28,7 +28,7 @@ const OPERANDS = { version: 'version', create: 'createRevision', mod: 'modRevisi
 
 const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER)
 
-export function toPut(m: wire.PutRequest): PutRequest {
+function toPut(m: wire.PutRequest): PutRequest {
   return {
     key: m.key,
     value: m.value,
@@ -200,7 +200,7 @@ export function toSafe(value: bigint): number {
 }
 
 /** A lease's 64 bits as 16 hex digits; '' for none. */
-function toLease(lease: bigint): string {
+export function toLease(lease: bigint): string {
   return lease === 0n ? '' : BigInt.asUintN(64, lease).toString(16).padStart(16, '0')
 }
 

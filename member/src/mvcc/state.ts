@@ -49,26 +49,46 @@ export class State {
 
   /** One put: returns the location of the version it replaces, or -1 if it starts a life of the key. */
   put(change: Change): Location {
-    const { key, value, main } = change
+    const { key, value, main, sub, leaseHigh, leaseLow } = change
     const place = this.index.seek(key)
     if (!this.index.hit) {
       this.#countLife(key, value)
-      const first = { ...NO_HISTORY, createRevision: main, version: 1 }
-      this.index.insert(key, this.#append(change, first), true)
+      const added = this.log.append({
+        key,
+        value,
+        main,
+        sub,
+        createRevision: main,
+        version: 1,
+        leaseHigh,
+        leaseLow,
+        previous: -1,
+        jump: -1,
+        depth: 0,
+      })
+      this.index.insert(key, added, true)
       return -1
     }
-    const sequence = this.index.sequenceAt(place)
+    const previous = this.index.sequenceAt(place)
     const location = this.index.hitLocation
     const slab = this.log.slabOf(location)
     const word = this.log.wordOf(location)
     const isRewrite = !slab.isTombstone(word)
     if (isRewrite) this.#uncountLife(key, slab.valueLength(word))
     this.#countLife(key, value)
-    const { jump, depth } = this.log.chainAfter(location, sequence)
-    const added = this.#append(change, {
-      createRevision: isRewrite ? slab.createRevision(word) : main,
-      version: isRewrite ? slab.version(word) + 1 : 1,
-      previous: sequence,
+    const createRevision = isRewrite ? slab.createRevision(word) : main
+    const version = isRewrite ? slab.version(word) + 1 : 1
+    const { jump, depth } = this.log.chainAfter(location, previous)
+    const added = this.log.append({
+      key,
+      value,
+      main,
+      sub,
+      createRevision,
+      version,
+      leaseHigh,
+      leaseLow,
+      previous,
       jump,
       depth,
     })
@@ -86,10 +106,19 @@ export class State {
     const key = slab.key(word)
     this.#uncountLife(key, slab.valueLength(word))
     const { jump, depth } = this.log.chainAfter(location, sequence)
-    const added = this.#append(
-      { main, sub, key, value: EMPTY_BYTES, leaseHigh: 0, leaseLow: 0 },
-      { createRevision: 0, version: 0, previous: sequence, jump, depth },
-    )
+    const added = this.log.append({
+      key,
+      value: EMPTY_BYTES,
+      main,
+      sub,
+      createRevision: 0,
+      version: 0,
+      leaseHigh: 0,
+      leaseLow: 0,
+      previous: sequence,
+      jump,
+      depth,
+    })
     slab.supersede(word, main)
     this.index.update(place, added, false)
   }
@@ -133,35 +162,11 @@ export class State {
     this.keyCount--
     this.liveBytes -= key.length + valueLength
   }
-
-  #append(change: Change, history: History): number {
-    return this.log.append({
-      key: change.key,
-      value: change.value,
-      main: change.main,
-      sub: change.sub,
-      createRevision: history.createRevision,
-      version: history.version,
-      leaseHigh: change.leaseHigh,
-      leaseLow: change.leaseLow,
-      previous: history.previous,
-      jump: history.jump,
-      depth: history.depth,
-    })
-  }
 }
 
 export interface AdoptedRecord extends Change {
   readonly createRevision: number
   readonly version: number
-}
-
-interface History {
-  readonly createRevision: number
-  readonly version: number
-  readonly previous: number
-  readonly jump: number
-  readonly depth: number
 }
 
 const NO_HISTORY = { previous: -1, jump: -1, depth: 0 } as const

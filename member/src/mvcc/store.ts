@@ -14,7 +14,7 @@ import type { DeleteRequest, PutRequest, RangeQuery, TxnRequest } from './reques
 import { StoreSnapshot } from './snapshot.ts'
 import { State } from './state.ts'
 import { evaluateTxn, type TxnOptions, type TxnResult } from './txn.ts'
-import { type DeleteResult, type PutResult, WriteTxn } from './write-txn.ts'
+import { type DeleteResult, type PutResult, putInto, WriteTxn } from './write-txn.ts'
 
 export { isReadOnlyTxn } from './txn.ts'
 export type { TxnOpResult, TxnOptions, TxnResult } from './txn.ts'
@@ -107,9 +107,10 @@ export class Store {
 
   /** One put in a revision of its own. */
   put(request: PutRequest): PutResult | Refusal {
-    const txn = this.begin()
-    const result = txn.put(request)
-    txn.commit()
+    this.#checkIdle()
+    const main = this.#state.revision + 1
+    const result = putInto(this.#state, request, { main, sub: 0 })
+    if (result.ok) this.#state.revision = main
     return result
   }
 

@@ -7,6 +7,7 @@ import { evaluateRange, placesOf, pushAt, type RangeResult, refuseRevision } fro
 import { type KeyValue, leaseHalf, Records } from './records.ts'
 import { type Refusal, refuse } from './refusal.ts'
 import type { DeleteRequest, PutRequest, RangeQuery } from './requests.ts'
+import type { Slab } from './slab.ts'
 import type { State } from './state.ts'
 
 export interface PutResult {
@@ -48,26 +49,9 @@ export class WriteTxn {
   /** Refuses as PUT-4, PUT-5 and RGE-6 say; then nothing has been changed. Copies key and value. */
   put(request: PutRequest): PutResult | Refusal {
     this.#checkOpen()
-    const state = this.#state
-    const reason = checkPut(request)
-    if (reason !== undefined) return refuse(reason, state)
-    const { key } = request
-    let { value } = request
-    let leaseHigh = leaseHalf(request.lease, 'high')
-    let leaseLow = leaseHalf(request.lease, 'low')
-    if (request.ignoreValue === true || request.ignoreLease === true) {
-      const stored = state.locateLive(key, Infinity)
-      if (stored < 0) return refuse('keyNotFound', state)
-      const slab = state.log.slabOf(stored)
-      const word = state.log.wordOf(stored)
-      if (request.ignoreValue === true) value = slab.value(word)
-      if (request.ignoreLease === true) {
-        leaseHigh = slab.leaseHigh(word)
-        leaseLow = slab.leaseLow(word)
-      }
-    }
-    const change = { main: this.#main, sub: this.#changeCount, key, value, leaseHigh, leaseLow }
-    return this.#applyPut(change, request.prevKv === true)
+    const result = putInto(this.#state, request, { main: this.#main, sub: this.#changeCount })
+    if (result.ok) this.#changeCount++
+    return result
   }
 
   /** Deletes the live keys of the interval in key order (DEL-1). Refuses only an empty key. */
@@ -109,27 +93,48 @@ export class WriteTxn {
     return this.#state.revision
   }
 
-  #applyPut(change: Parameters<State['put']>[0], wantsPrevious: boolean): PutResult {
-    const { log } = this.#state
-    const replaced = this.#state.put(change)
-    this.#changeCount++
-    const { main } = change
-    if (replaced < 0) {
-      return { ok: true, revision: main, createRevision: main, version: 1, prevKv: undefined }
-    }
-    const slab = log.slabOf(replaced)
-    const word = log.wordOf(replaced)
-    let prevKv: KeyValue | undefined
-    if (wantsPrevious) {
-      const previous = new Records()
-      previous.push(slab, word)
-      prevKv = previous.at(0)
-    }
-    const createRevision = slab.createRevision(word)
-    return { ok: true, revision: main, createRevision, version: slab.version(word) + 1, prevKv }
-  }
-
   #checkOpen(): void {
     invariant(this.#isOpen, 'transaction used after commit', { revision: this.#main })
   }
+}
+
+/** One put as the change `at`; see {@link WriteTxn.put}. The revision becomes visible by whoever calls. */
+export function putInto(
+  state: State,
+  request: PutRequest,
+  at: { readonly main: number; readonly sub: number },
+): PutResult | Refusal {
+  const reason = checkPut(request)
+  if (reason !== undefined) return refuse(reason, state)
+  const { key } = request
+  let { value } = request
+  let leaseHigh = leaseHalf(request.lease, 'high')
+  let leaseLow = leaseHalf(request.lease, 'low')
+  if (request.ignoreValue === true || request.ignoreLease === true) {
+    const stored = state.locateLive(key, Infinity)
+    if (stored < 0) return refuse('keyNotFound', state)
+    const slab = state.log.slabOf(stored)
+    const word = state.log.wordOf(stored)
+    if (request.ignoreValue === true) value = slab.value(word)
+    if (request.ignoreLease === true) {
+      leaseHigh = slab.leaseHigh(word)
+      leaseLow = slab.leaseLow(word)
+    }
+  }
+  const { main, sub } = at
+  const replaced = state.put({ main, sub, key, value, leaseHigh, leaseLow })
+  if (replaced < 0) {
+    return { ok: true, revision: main, createRevision: main, version: 1, prevKv: undefined }
+  }
+  const slab = state.log.slabOf(replaced)
+  const word = state.log.wordOf(replaced)
+  const prevKv = request.prevKv === true ? rowAt(slab, word) : undefined
+  const createRevision = slab.createRevision(word)
+  return { ok: true, revision: main, createRevision, version: slab.version(word) + 1, prevKv }
+}
+
+function rowAt(slab: Slab, word: number): KeyValue {
+  const rows = new Records()
+  rows.push(slab, word)
+  return rows.at(0)
 }

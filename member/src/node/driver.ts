@@ -199,6 +199,8 @@ export class Driver implements TransportHandler {
     this.#beforeInput()
     const { clock, proposals, reads } = this.#options
     const nowMs = clock.monotonicMs()
+    proposals.retryRefused()
+    reads.retryRefused()
     if (nowMs - this.#lastSweepMs >= SWEEP_MS) {
       this.#lastSweepMs = nowMs
       proposals.sweep(nowMs)

@@ -119,7 +119,8 @@ export class Member implements MemberNode {
         ...options.attributes,
       },
       recorded: () => this.stateMachine.members.get(identity.memberId),
-      propose: (request) => this.#propose(request, { timeoutMs: settings.publishTimeoutMs }),
+      propose: (request) =>
+        this.#propose(request, { timeoutMs: settings.publishTimeoutMs }, (result) => result),
       timers: options.timers,
       log: options.log,
     })
@@ -181,17 +182,15 @@ export class Member implements MemberNode {
 
   // MemberNode
 
-  async put(
-    request: { key: Uint8Array; value: Uint8Array },
+  put(
+    { key, value }: { key: Uint8Array; value: Uint8Array },
     options: CallOptions,
   ): Promise<PutResult> {
-    const result = await this.#propose({ type: 'put', ...request }, options)
-    return putResult(result)
+    return this.#propose({ type: 'put', key, value }, options, putResult)
   }
 
-  async delete(request: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
-    const result = await this.#propose({ type: 'deleteRange', ...request }, options)
-    return deleteResult(result)
+  delete({ key }: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
+    return this.#propose({ type: 'deleteRange', key }, options, deleteResult)
   }
 
   async get(
@@ -260,7 +259,12 @@ export class Member implements MemberNode {
 
   // Inside
 
-  async #propose(request: RequestBody, options: CallOptions): Promise<ApplyResult> {
+  /** Not async, nor are its callers: the promise of `Proposals` is the only one of a request. */
+  #propose<Answer>(
+    request: RequestBody,
+    options: CallOptions,
+    read: (result: ApplyResult) => Answer,
+  ): Promise<Answer> {
     const { origin, settings } = this.#options
     const data = encodeRequest({
       origin,
@@ -269,12 +273,14 @@ export class Member implements MemberNode {
       request,
     })
     if (data.length > settings.requestBytesMax + settings.requestOverheadBytes) {
-      throw new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
-        details: { bytes: data.length, bytesMax: settings.requestBytesMax },
-      })
+      return Promise.reject(
+        new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
+          details: { bytes: data.length, bytesMax: settings.requestBytesMax },
+        }),
+      )
     }
     const { timeoutMs, signal } = options
-    const outcome = this.#proposals.add({ data, timeoutMs, signal })
+    const outcome = this.#proposals.add({ data, timeoutMs, signal, read })
     this.#driver.wake()
     return outcome
   }

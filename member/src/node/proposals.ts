@@ -13,8 +13,10 @@ export interface PendingProposal<Result> {
   /** The encoded replicated request. */
   readonly data: Uint8Array
   readonly deadlineMs: number
-  readonly resolve: (result: Result) => void
-  readonly reject: (error: RaftbaseError) => void
+  /** Turns the result into the answer, or throws why it is none. */
+  readonly read: (result: Result) => unknown
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: unknown) => void
   /** The term whose leader may have proposed it; undefined while it certainly is in no log that can still commit. */
   sentTerm: Term | undefined
   /** Whether it waits to be sent (again). */
@@ -32,8 +34,10 @@ export class Proposals<Result> {
   readonly #clock: Clock
   readonly #limits: ProposalLimits
   readonly #pending = new Map<number, PendingProposal<Result>>()
-  /** Invariant: names every unsettled proposal that is `queued`. */
+  /** Invariant: together with `#refused`, names every unsettled proposal that is `queued`. */
   #unsent: PendingProposal<Result>[] = []
+  /** Refused for now: sent again at the next tick, lest they go back and forth as fast as the network can. */
+  #refused: PendingProposal<Result>[] = []
   #bytes = 0
   #sequence = 0
   #closed: RaftbaseError | undefined
@@ -56,13 +60,17 @@ export class Proposals<Result> {
     return this.#sequence + 1
   }
 
-  /** Rejects at once with OVERLOADED when the table is full. */
-  add(options: {
+  /**
+   * Resolves with what `read` makes of the result; what it throws rejects. Rejects at once with OVERLOADED when the table is
+   * full. The one promise of a request: another one around it would cost as much as encoding it.
+   */
+  add<Answer>(options: {
     data: Uint8Array
     timeoutMs: number
     signal?: AbortSignal | undefined
-  }): Promise<Result> {
-    const { data, timeoutMs, signal } = options
+    read: (result: Result) => Answer
+  }): Promise<Answer> {
+    const { data, timeoutMs, signal, read } = options
     if (this.#closed !== undefined) return Promise.reject(this.#closed)
     if (
       this.#pending.size >= this.#limits.proposalsMax ||
@@ -75,13 +83,14 @@ export class Proposals<Result> {
       )
     }
     const sequence = ++this.#sequence
-    return new Promise<Result>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs
       const proposal: PendingProposal<Result> = {
         sequence,
         data,
         deadlineMs,
-        resolve,
+        read,
+        resolve: resolve as PendingProposal<Result>['resolve'],
         reject,
         sentTerm: undefined,
         queued: true,
@@ -144,7 +153,16 @@ export class Proposals<Result> {
       if (error === undefined) back.push(proposal)
       else this.#settle(proposal).reject(error)
     }
-    this.putBack(back)
+    for (const proposal of back) proposal.queued = true
+    this.#refused.push(...back)
+  }
+
+  /** A tick has passed: what was refused for now may be sent again. */
+  retryRefused(): void {
+    if (this.#refused.length === 0) return
+    const refused = this.#refused
+    this.#refused = []
+    this.putBack(refused)
   }
 
   /** Queues what was handed to the leader of `term` once more: the connection to it was made anew. */
@@ -155,7 +173,16 @@ export class Proposals<Result> {
   /** An entry of this process was applied: answers its request, if that still waits. */
   applied(sequence: number, result: Result): void {
     const proposal = this.#pending.get(sequence)
-    if (proposal !== undefined) this.#settle(proposal).resolve(result)
+    if (proposal === undefined) return
+    const { read, resolve, reject } = this.#settle(proposal)
+    let answer: unknown
+    try {
+      answer = read(result)
+    } catch (error) {
+      reject(error)
+      return
+    }
+    resolve(answer)
   }
 
   /** The first entry of `term` is being applied: what was sent in earlier terms and is not applied never will be. */
@@ -201,6 +228,7 @@ export class Proposals<Result> {
       )
     }
     this.#unsent = []
+    this.#refused = []
   }
 
   /** The client has gone: drop the request if it was not sent, else let it run its course unwatched. */

@@ -26,6 +26,8 @@ export class Reads {
   #round = 0
   #count = 0
   #unasked: WaitingRead[] = []
+  /** Refused: asked again at the next tick, lest a member without a leader asks itself in every turn. */
+  #refused: WaitingRead[] = []
   readonly #rounds = new Map<string, Round>()
   /** Confirmed, waiting for the state machine. Few: one element per round. */
   #confirmed: { readonly index: Index; readonly reads: WaitingRead[] }[] = []
@@ -86,7 +88,15 @@ export class Reads {
     const round = this.#rounds.get(context)
     if (round === undefined) return
     this.#rounds.delete(context)
-    this.#unasked.push(...round.reads.filter((read) => !read.settled))
+    for (const read of round.reads) if (!read.settled) this.#refused.push(read)
+  }
+
+  /** A tick has passed: what was refused may be asked again. */
+  retryRefused(): void {
+    if (this.#refused.length === 0) return
+    this.#unasked =
+      this.#unasked.length === 0 ? this.#refused : [...this.#refused, ...this.#unasked]
+    this.#refused = []
   }
 
   applied(index: Index): void {
@@ -107,17 +117,21 @@ export class Reads {
     for (const { reads } of this.#confirmed) this.#expire(reads, nowMs)
     this.#expire(this.#unasked, nowMs)
     this.#unasked = this.#unasked.filter((read) => !read.settled)
+    this.#expire(this.#refused, nowMs)
+    this.#refused = this.#refused.filter((read) => !read.settled)
   }
 
   close(error: RaftbaseError): void {
     this.#closed = error
     const all = [
       ...this.#unasked,
+      ...this.#refused,
       ...[...this.#rounds.values()].flatMap((round) => round.reads),
       ...this.#confirmed.flatMap((entry) => entry.reads),
     ]
     for (const read of all) this.#fail(read, error)
     this.#unasked = []
+    this.#refused = []
     this.#rounds.clear()
     this.#confirmed = []
   }

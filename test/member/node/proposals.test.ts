@@ -29,7 +29,12 @@ function add(
   const timeoutMs = options.timeoutMs ?? 1000
   const watch = async (): Promise<void> => {
     try {
-      outcome.value = await proposals.add({ data, timeoutMs, signal: options.signal })
+      outcome.value = await proposals.add({
+        data,
+        timeoutMs,
+        signal: options.signal,
+        read: (result) => result,
+      })
     } catch (error) {
       outcome.value = (error as RaftbaseError).code
     }
@@ -74,6 +79,7 @@ test('what was sent in a term is not sent in another before a later term has bee
   void add(proposals)
   expect(send(proposals, 1)).toEqual([1])
   proposals.refused(1, [1], undefined)
+  proposals.retryRefused()
   expect(send(proposals, 2)).toEqual([])
   expect(send(proposals, 1)).toEqual([1])
   proposals.termApplied(2)
@@ -89,6 +95,16 @@ test('what was refused in a term is still unknown at its deadline while that ter
   proposals.sweep(10)
   await done
   expect(outcome.value).toBe('OUTCOME_UNKNOWN')
+})
+
+test('a request that a leader does not take now waits for the next tick', () => {
+  const { proposals } = table()
+  void add(proposals)
+  send(proposals, 1)
+  proposals.refused(1, [1], undefined)
+  expect(proposals.hasUnsent).toBe(false)
+  proposals.retryRefused()
+  expect(send(proposals, 1)).toEqual([1])
 })
 
 test('a request that a leader will never take fails at once', async () => {
