@@ -1,7 +1,7 @@
 // What the tests of the operator's runtime share: a client over an API server, conditions to wait for, objects to store.
 
 import { createLogger, type Logger } from '../../lib/logger.ts'
-import { systemClock, systemTimers } from '../../lib/clock.ts'
+import { type Clock, systemClock, systemTimers, type Timers } from '../../lib/clock.ts'
 import type { KubeObject, ObjectMeta } from '../../operator/src/api/kube-object.ts'
 import type { ClusterAccess } from '../../operator/src/kube/cluster-access.ts'
 import { type AnsweredRequest, KubeClient } from '../../operator/src/kube/client.ts'
@@ -28,18 +28,23 @@ export function plainAccess(
 
 export function clientOf(
   access: ClusterAccess,
-  options: { readonly onRequest?: (request: AnsweredRequest) => void } = {},
+  options: {
+    readonly onRequest?: (request: AnsweredRequest) => void
+    readonly time?: Clock & Timers
+  } = {},
 ): KubeClient {
+  const clock = options.time ?? systemClock
+  const timers = options.time ?? systemTimers
   return new KubeClient({
     access,
     rateLimit: new RateLimit({
-      clock: systemClock,
-      timers: systemTimers,
+      clock,
+      timers,
       requestsPerSecond: 10_000,
       burst: 10_000,
     }),
-    timers: systemTimers,
-    clock: systemClock,
+    timers,
+    clock,
     userAgent: 'raftbase-operator/test',
     onRequest: options.onRequest,
   })

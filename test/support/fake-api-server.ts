@@ -115,6 +115,7 @@ export class FakeApiServer {
       if (how === 'end') response.end()
       else response.socket?.resetAndDestroy()
     }
+    this.#watches.clear()
   }
 
   /** Tells no watch anything until they are released: what a slow watch cache looks like. */
@@ -263,7 +264,12 @@ export class FakeApiServer {
     }
     this.#watches.add(watch)
     const seconds = Number(request.query.get('timeoutSeconds') ?? 0)
-    if (seconds > 0) this.#after(seconds * 1000, () => response.end())
+    if (seconds > 0) {
+      this.#after(seconds * 1000, () => {
+        this.#watches.delete(watch)
+        response.end()
+      })
+    }
     response.once('close', () => this.#watches.delete(watch))
   }
 
