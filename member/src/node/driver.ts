@@ -79,7 +79,9 @@ export class Driver implements TransportHandler {
     this.#persister = new Persister({
       wal: options.wal,
       clock: options.clock,
+      timers: options.timers,
       onPersisted: (number, messages) => this.#guard(() => this.#onPersisted(number, messages)),
+      onSpace: (isFull) => this.#guard(() => this.#onSpace(isFull)),
       onFailure: (error) => this.#fail(error),
     })
   }
@@ -101,7 +103,7 @@ export class Driver implements TransportHandler {
     this.#stopped = true
     this.#options.ticker.stop()
     for (const timer of this.#timers) timer.cancel()
-    await this.#persister.idle()
+    await this.#persister.stop()
   }
 
   /** Work was queued in `proposals` or `reads`: it is picked up at the end of this turn. */
@@ -142,7 +144,9 @@ export class Driver implements TransportHandler {
         return
       }
       this.#raft.step(message)
-      this.#schedule()
+      // A snapshot that was accepted is out of reach of the next arrival before that can come.
+      if (message.type === 'MsgSnap') this.#turn()
+      else this.#schedule()
     })
   }
 
@@ -282,22 +286,25 @@ export class Driver implements TransportHandler {
     this.#schedule()
   }
 
-  /** Makes the staged snapshot this member's state: file, then log, then memory. Entries wait meanwhile. */
+  /** Makes the staged snapshot this member's state: file, then log, then memory. What is ready meanwhile waits behind it. */
   #install(ready: Ready, meta: SnapshotMeta): void {
-    const { applier, restore } = this.#options
-    const run = async (): Promise<void> => {
-      const snapshotter = this.#options.snapshotter()
-      const chunks = await snapshotter.commitStaged(meta)
+    const { applier, restore, log } = this.#options
+    const snapshotter = this.#options.snapshotter()
+    snapshotter.accept(meta)
+    let chunks: AsyncIterable<Uint8Array> | undefined
+    this.#persister.enqueue(ready, async () => {
+      chunks = await snapshotter.commitAccepted()
       // failpoint: await snapshotCommitted
-      this.#persister.enqueue(ready)
-      await this.#persister.idle()
-      const stateMachine = await restore(chunks)
+    })
+    const run = async (): Promise<void> => {
+      await this.persistedUpTo(meta.index)
+      const stateMachine = await restore(chunks!)
       // failpoint: await snapshotRestored
       if (this.#stopped || this.#failed) return
       applier.install(stateMachine, meta)
       this.#raft.advance({ applied: meta.index })
       this.#options.onConfChanged()
-      this.#options.log.info({ index: meta.index, term: meta.term }, 'snapshot installed')
+      log.info({ index: meta.index, term: meta.term }, 'snapshot installed')
       // failpoint: await snapshotInstalled
       this.#schedule()
       await snapshotter.cleanUp()
@@ -398,6 +405,11 @@ export class Driver implements TransportHandler {
   }
 
   // The disk
+
+  #onSpace(isFull: boolean): void {
+    if (isFull) this.#options.log.error('no space left on the disk, waiting for it')
+    else this.#options.log.info('there is space on the disk again')
+  }
 
   #checkDisk(nowMs: number): void {
     const stalledMs = this.#persister.stalledMs(nowMs)

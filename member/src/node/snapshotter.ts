@@ -2,6 +2,7 @@
 // whose entries are gone from memory, and from a leader. None of them stops writes: the state is captured in an instant
 // and read piece by piece. One save, one transfer per peer and one arrival at a time.
 
+import { invariant } from '../../../lib/assert.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
@@ -40,7 +41,10 @@ export class Snapshotter {
   #savedAtBytes = 0
   #saving: Promise<void> | undefined
   #receiving = false
+  /** Stored, for the core to decide on. */
   #staged: StagedSnapshot | undefined
+  /** The core has accepted it: it becomes this member's newest when its turn has come in the order of effects. */
+  #accepted: StagedSnapshot | undefined
   /** Index of the newest snapshot on this disk; 0 before the first. */
   #index: Index
 
@@ -98,17 +102,26 @@ export class Snapshotter {
     return staged !== undefined && staged.index === meta.index && staged.term === meta.term
   }
 
-  /** The core has accepted it: makes it this member's newest snapshot and returns its chunks. */
-  async commitStaged(meta: SnapshotMeta): Promise<AsyncIterable<Uint8Array>> {
+  /** The core has accepted it: no later arrival takes its place any more. */
+  accept(meta: SnapshotMeta): void {
     const staged = this.#staged
-    if (staged === undefined || !this.isStaged(meta)) {
-      throw new RaftbaseError('SNAPSHOT_CORRUPT', 'the accepted snapshot is not on disk', {
-        details: { index: meta.index },
-      })
-    }
+    invariant(staged !== undefined && this.isStaged(meta), 'the accepted snapshot is not there', {
+      index: meta.index,
+    })
+    invariant(this.#accepted === undefined, 'two snapshots are installed at once', {
+      index: meta.index,
+    })
+    this.#accepted = staged
     this.#staged = undefined
-    const path = await staged.commit()
-    this.#index = meta.index
+  }
+
+  /** Makes the accepted one this member's newest snapshot and returns its chunks. */
+  async commitAccepted(): Promise<AsyncIterable<Uint8Array>> {
+    const accepted = this.#accepted
+    invariant(accepted !== undefined, 'no snapshot was accepted')
+    const path = await accepted.commit()
+    this.#accepted = undefined
+    this.#index = accepted.meta.index
     return this.#options.snapshots.read(path)
   }
 
@@ -124,6 +137,7 @@ export class Snapshotter {
     this.#abort.abort()
     await this.#saving
     await this.#dropStaged()
+    await this.#accepted?.discard()
   }
 
   async #save(): Promise<void> {

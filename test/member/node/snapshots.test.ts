@@ -1,0 +1,78 @@
+// Snapshots between whole members: installed in an order that no slow disk and no second sender upsets (faults.md F34, F39).
+
+import { expect, test } from 'vitest'
+import {
+  ELECTION_MS,
+  HEARTBEAT_MS,
+  type Host,
+  MemberCluster,
+  put,
+  valueAt,
+} from '../../support/member-cluster.ts'
+
+const VALUE = 'x'.repeat(2000)
+
+/** A cluster whose leader has forgotten what the last host, which is down, needs. */
+async function withOneBehind(): Promise<{ cluster: MemberCluster; behind: Host }> {
+  const cluster = await MemberCluster.started({
+    count: 3,
+    settings: { tailBytesMax: () => 1000 },
+  })
+  const [behind] = cluster.followers as [Host]
+  cluster.kill(behind)
+  // Entries are forgotten in stretches of 128 KiB.
+  for (let i = 0; i < 150; i++) {
+    const write = put(cluster.leader, `k${i}`, VALUE)
+    await cluster.until('an answer', () => write.outcome !== 'pending')
+  }
+  const { firstIndex } = cluster.leader.member!.status()
+  expect(firstIndex).toBeGreaterThan(10)
+  return { cluster, behind }
+}
+
+test('entries that arrive while a snapshot gets its name wait behind it (F34)', async () => {
+  const { cluster, behind } = await withOneBehind()
+  const gate = Promise.withResolvers<void>()
+  behind.fs.delay = ({ kind, path }) =>
+    kind === 'rename' && path.startsWith('/data/snap') ? gate.promise : Promise.resolve()
+  await cluster.start(behind)
+  await cluster.pass(2 * ELECTION_MS)
+  const write = put(cluster.leader, 'later', '1')
+  await cluster.until('an answer', () => write.outcome !== 'pending')
+  await cluster.pass(10 * HEARTBEAT_MS)
+  expect(behind.failure).toBe(undefined)
+  // Nothing was promised on top of a snapshot that has no name yet.
+  const { progress } = cluster.leader.member!.driver.raft.status()
+  expect(progress.find((peer) => peer.id === behind.id)!.match).toBeLessThan(10)
+  gate.resolve()
+  await cluster.until('the rest', () => behind.member!.status().keyCount === 151, ELECTION_MS)
+  expect(await valueAt(behind, 'later')).toBe('1')
+  // And it is what a restart finds.
+  cluster.kill(behind)
+  behind.fs.losePower('none')
+  await cluster.start(behind)
+  expect(behind.member!.status().keyCount).toBeGreaterThanOrEqual(150)
+})
+
+test('a snapshot that is being installed is not thrown away for the next one that arrives (F39)', async () => {
+  const { cluster, behind } = await withOneBehind()
+  const { leader } = cluster
+  // The next transfer begins in the turn in which the core accepts the first.
+  let second: Promise<void> | undefined
+  await cluster.start(behind)
+  const driver = behind.member!.driver
+  const onMessage = driver.onMessage.bind(driver)
+  driver.onMessage = (message) => {
+    onMessage(message)
+    if (message.type !== 'MsgSnap' || second !== undefined) return
+    second = driver.onSnapshot(leader.id, chunksThatNeverEnd()).catch(() => undefined)
+  }
+  await cluster.until('the snapshot', () => behind.member!.status().keyCount === 150, 5000)
+  expect(second).not.toBe(undefined)
+  expect(behind.failure).toBe(undefined)
+})
+
+async function* chunksThatNeverEnd(): AsyncGenerator<Uint8Array> {
+  await new Promise(() => undefined)
+  yield new Uint8Array(0)
+}
