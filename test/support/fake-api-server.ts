@@ -52,6 +52,7 @@ export class FakeApiServer {
   readonly #sockets = new Set<Socket>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #holdsWatches = false
+  #hungCount = 0
   /** The token a request must carry; undefined lets everybody in. */
   token: string | undefined
   /** Called before each request is answered; a test that counts side effects throws here, and the answer is lost. */
@@ -90,6 +91,11 @@ export class FakeApiServer {
 
   get watchCount(): number {
     return this.#watches.size
+  }
+
+  /** Requests whose clients wait in vain. */
+  get hungCount(): number {
+    return this.#hungCount
   }
 
   /** Does this to the next `count` requests that match (`GET /apis/…`, or a test of the parsed request). */
@@ -154,7 +160,11 @@ export class FakeApiServer {
     const request = await parseRequest(incoming)
     this.requests.push(request)
     const fault = this.#nextFault(request)
-    if (fault?.kind === 'hang') return
+    if (fault?.kind === 'hang') {
+      this.#hungCount++
+      response.once('close', () => this.#hungCount--)
+      return
+    }
     if (fault?.kind === 'delay') await this.#delay(fault.delayMs)
     if (fault?.kind === 'reset') {
       incoming.socket.resetAndDestroy()
