@@ -3,9 +3,9 @@
 // whatever happened.
 
 import { randomBytes } from 'node:crypto'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { runCommand } from './command.ts'
+import { runCommand } from '../../support/command.ts'
+import { freePorts } from '../../support/free-ports.ts'
 import { MemberApi } from './member-api.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..', '..')
@@ -114,22 +114,4 @@ export class ComposeCluster {
     if (code !== 0) throw new Error(`docker ${all.join(' ')} ended with ${code}\n${stderr}`)
     return stdout
   }
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject).listen({ host: '127.0.0.1', port: 0 }, resolve)
-      })
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(
-    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-  )
-  return ports
 }

@@ -1,7 +1,7 @@
 // Runs once before the container scenarios: whoever asks for them explicitly gets them or a reason,
 // never a silent skip.
 
-import { runCommand } from './command.ts'
+import { runCommand } from '../../support/command.ts'
 
 const PROBES: readonly (readonly string[])[] = [
   ['version', '--format', '{{.Server.Version}}'],

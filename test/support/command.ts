@@ -13,6 +13,8 @@ export interface CommandOptions {
   readonly timeoutMs: number
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Given on standard input, which is empty otherwise. */
+  readonly input?: string
 }
 
 const OUTPUT_CHARS_MAX = 2_000_000
@@ -24,15 +26,18 @@ const OUTPUT_CHARS_MAX = 2_000_000
 export function runCommand(
   command: string,
   args: readonly string[],
-  { timeoutMs, cwd, env }: CommandOptions,
+  { timeoutMs, cwd, env, input }: CommandOptions,
 ): Promise<CommandResult> {
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
   })
+  // A command that ends without reading its input closes the pipe; its exit code tells what happened.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input ?? '')
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
