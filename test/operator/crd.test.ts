@@ -1,0 +1,476 @@
+// The CustomResourceDefinition on a real API server: what it accepts, refuses and says, its defaults, columns and status.
+// The tables are the contract of crds/raftclusters.yaml; each refusal is a sentence that a user reads.
+
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { SPEC_DEFAULTS } from '../../operator/src/api/defaults.ts'
+import { CONDITION_TYPES } from '../../operator/src/api/conditions.ts'
+import { PHASES } from '../../operator/src/api/raft-cluster.ts'
+import { hasApiServer, KubeApiServer } from '../support/kube-api-server.ts'
+import { eventually } from '../support/process-cluster.ts'
+import { merge } from './support/observation.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+const CRD = parse(
+  readFileSync(new URL('../../crds/raftclusters.yaml', import.meta.url), 'utf8'),
+) as Json
+
+const PATH = '/apis/raftbase.io/v1alpha1/namespaces/default/raftclusters'
+
+/** Patches of `spec: {version: 0.1.0}` that are accepted when a cluster is made. */
+const ACCEPTED: readonly (readonly [string, Json])[] = [
+  ['nothing but a version', {}],
+  ['one member', { replicas: 1 }],
+  ['five members', { replicas: 5 }],
+  ['a version before a release', { version: '1.2.3-rc.1' }],
+  ['a cluster domain', { clusterDomain: 'k8s.example.org' }],
+  ['a repository with a port', { image: { repository: 'registry.example.org:5000/raftbase' } }],
+  [
+    'a pull policy and secrets',
+    { image: { pullPolicy: 'Always', pullSecrets: [{ name: 'key' }] } },
+  ],
+  ['a size as a number of bytes', { storage: { size: 1073741824 } }],
+  [
+    'a storage class',
+    { storage: { size: '20Gi', storageClassName: 'fast', whenDeleted: 'Delete' } },
+  ],
+  [
+    'requests up to the limits',
+    { resources: { requests: { cpu: '1' }, limits: { cpu: '1000m' } } },
+  ],
+  ['a limit without a request', { resources: { limits: { memory: '1Gi' } } }],
+  ['Required anti-affinity', { scheduling: { antiAffinity: 'Required' } }],
+  [
+    'spread over zones',
+    {
+      scheduling: {
+        topologySpreadConstraints: [
+          {
+            maxSkew: 1,
+            topologyKey: 'topology.kubernetes.io/zone',
+            whenUnsatisfiable: 'ScheduleAnyway',
+          },
+        ],
+      },
+    },
+  ],
+  [
+    'node selector, tolerations, affinity and a priority',
+    {
+      scheduling: {
+        nodeSelector: { disk: 'ssd' },
+        tolerations: [{ key: 'dedicated', operator: 'Equal', value: 'db', effect: 'NoSchedule' }],
+        affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: {} } },
+        priorityClassName: 'important',
+      },
+    },
+  ],
+  [
+    'labels and annotations of pods',
+    {
+      podMetadata: {
+        labels: { 'example.org/team': 'core', tier: '' },
+        annotations: { note: 'x y' },
+      },
+    },
+  ],
+  [
+    'slow timing',
+    { raft: { heartbeatInterval: '500ms', electionTimeout: '5s', snapshotLogSize: '1Gi' } },
+  ],
+  ['election timeout at exactly five heartbeats', { raft: { electionTimeout: '500ms' } }],
+  [
+    'a load balancer and a leader Service',
+    {
+      services: {
+        client: { type: 'LoadBalancer', annotations: { 'example.org/internal': 'true' } },
+        leader: { enabled: true },
+      },
+    },
+  ],
+  ['no disruption budget', { disruption: { pdb: 'None', unhealthyPodEviction: 'AlwaysAllow' } }],
+  ['a cluster that is paused and protected', { paused: true, deletionProtection: true }],
+]
+
+/** Patches that are refused, and what the answer says. */
+const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
+  ['no version', { version: null }, /spec\.version: Required value/],
+  ['a version with a v', { version: 'v1.0.0' }, /spec\.version/],
+  ['a version of two numbers', { version: '1.0' }, /spec\.version/],
+  [
+    'two members',
+    { replicas: 2 },
+    /spec\.replicas: Unsupported value: 2: supported values: "?1"?, "?3"?, "?5"?/,
+  ],
+  ['no member', { replicas: 0 }, /spec\.replicas/],
+  ['seven members', { replicas: 7 }, /spec\.replicas/],
+  ['a domain with capitals', { clusterDomain: 'Cluster.local' }, /spec\.clusterDomain/],
+  [
+    'a repository with a tag',
+    { image: { repository: 'raftbase/member:1' } },
+    /repository takes no tag/,
+  ],
+  ['an empty repository', { image: { repository: '' } }, /spec\.image\.repository/],
+  ['an unknown pull policy', { image: { pullPolicy: 'Sometimes' } }, /Unsupported value/],
+  ['a secret without a name', { image: { pullSecrets: [{}] } }, /name: Required value/],
+  ['a size that is too small', { storage: { size: '100Mi' } }, /quantity of at least 256Mi/],
+  ['a size that is no quantity', { storage: { size: 'much' } }, /quantity of at least 256Mi/],
+  ['an unknown policy for volumes', { storage: { whenDeleted: 'Recycle' } }, /Unsupported value/],
+  [
+    'a request above its limit',
+    { resources: { requests: { memory: '2Gi' }, limits: { memory: '1Gi' } } },
+    /a request must not exceed the limit/,
+  ],
+  [
+    'a request that is no quantity',
+    { resources: { requests: { cpu: 'all' } } },
+    /must be a quantity/,
+  ],
+  ['a negative request', { resources: { requests: { cpu: '-1' } } }, /must be a quantity/],
+  ['a tiny memory limit', { resources: { limits: { memory: '64Mi' } } }, /at least 128Mi/],
+  ['an unknown anti-affinity', { scheduling: { antiAffinity: 'Maybe' } }, /Unsupported value/],
+  [
+    'a spread without a topology key',
+    {
+      scheduling: {
+        topologySpreadConstraints: [{ maxSkew: 1, whenUnsatisfiable: 'DoNotSchedule' }],
+      },
+    },
+    /topologyKey: Required value/,
+  ],
+  [
+    'a label of ours',
+    { podMetadata: { labels: { 'raftbase.io/role': 'leader' } } },
+    /podMetadata\.labels must not contain/,
+  ],
+  [
+    'a label the operator sets',
+    { podMetadata: { labels: { 'app.kubernetes.io/name': 'mine' } } },
+    /podMetadata\.labels must not contain/,
+  ],
+  [
+    'a label of the StatefulSet controller',
+    { podMetadata: { labels: { 'controller-revision-hash': 'x' } } },
+    /podMetadata\.labels must not contain/,
+  ],
+  ['a label value with spaces', { podMetadata: { labels: { team: 'a b' } } }, /that is no label/],
+  ['a label key with spaces', { podMetadata: { labels: { 'my team': 'a' } } }, /that is no label/],
+  [
+    'an annotation of ours',
+    { podMetadata: { annotations: { 'raftbase.io/cluster-uid': 'x' } } },
+    /podMetadata\.annotations has a key/,
+  ],
+  ['a heartbeat that is too short', { raft: { heartbeatInterval: '9ms' } }, /must be 10ms to 10s/],
+  ['a heartbeat in minutes', { raft: { heartbeatInterval: '1m' } }, /heartbeatInterval/],
+  [
+    'an election timeout below five heartbeats',
+    { raft: { electionTimeout: '499ms' } },
+    /at least 5 times heartbeatInterval/,
+  ],
+  ['an election timeout that is too long', { raft: { electionTimeout: '51s' } }, /at most 50s/],
+  ['a snapshot for every entry', { raft: { snapshotLogSize: '1Ki' } }, /from 64Ki to 64Gi/],
+  [
+    'an unknown Service type',
+    { services: { client: { type: 'ExternalName' } } },
+    /Unsupported value/,
+  ],
+  [
+    'an annotation of ours on the Service',
+    { services: { client: { annotations: { 'raftbase.io/applied': 'x' } } } },
+    /are set by the operator/,
+  ],
+  ['an unknown budget', { disruption: { pdb: 'Maybe' } }, /Unsupported value/],
+]
+
+/** Changes of a cluster that has formed: from a spec by a patch, refused with a sentence or accepted. */
+const CHANGES: readonly (readonly [string, Json, Json, RegExp | undefined])[] = [
+  ['more members', {}, { replicas: 5 }, /cannot be changed yet: scaling is not there/],
+  ['a smaller cluster', {}, { replicas: 1 }, /cannot be changed yet: scaling is not there/],
+  [
+    'another version',
+    {},
+    { version: '0.2.0' },
+    /cannot be changed yet once the cluster has formed/,
+  ],
+  ['a larger volume', {}, { storage: { size: '16Gi' } }, /size cannot be changed yet/],
+  ['a smaller volume', {}, { storage: { size: '4Gi' } }, /size cannot be changed yet/],
+  ['the same size in other words', {}, { storage: { size: '8192Mi' } }, undefined],
+  [
+    'another storage class',
+    { storage: { storageClassName: 'a' } },
+    { storage: { storageClassName: 'b' } },
+    /storageClassName cannot be changed/,
+  ],
+  [
+    'a storage class set',
+    {},
+    { storage: { storageClassName: 'b' } },
+    /storageClassName cannot be changed/,
+  ],
+  [
+    'a storage class unset',
+    { storage: { storageClassName: 'a' } },
+    { storage: { storageClassName: null } },
+    /storageClassName cannot be changed/,
+  ],
+  [
+    'a cluster domain set',
+    {},
+    { clusterDomain: 'x.org' },
+    /clusterDomain is part of every peer URL/,
+  ],
+  [
+    'another cluster domain',
+    { clusterDomain: 'x.org' },
+    { clusterDomain: 'y.org' },
+    /clusterDomain is part of every peer URL/,
+  ],
+  ['what happens to volumes', {}, { storage: { whenDeleted: 'Delete' } }, undefined],
+  ['resources', {}, { resources: { limits: { memory: '1Gi' } } }, undefined],
+  ['scheduling', {}, { scheduling: { antiAffinity: 'None' } }, undefined],
+  ['timing', {}, { raft: { electionTimeout: '2s' } }, undefined],
+  ['the repository', {}, { image: { repository: 'mirror.example.org/member' } }, undefined],
+  ['Services', {}, { services: { leader: { enabled: true } } }, undefined],
+  ['pause and protection', {}, { paused: true, deletionProtection: true }, undefined],
+]
+
+/** What the definition says needs no server. */
+describe('the definition of RaftCluster', () => {
+  const version = (CRD['spec'] as { versions: readonly Json[] }).versions[0]!
+  const root = (version['schema'] as { openAPIV3Schema: Json }).openAPIV3Schema
+
+  test('describes every field', () => {
+    expect(undescribed(root, '')).toEqual([])
+  })
+
+  test('has the defaults that the operator takes for absent fields', () => {
+    const { spec } = root['properties'] as Record<string, Json>
+    const { services, clusterDomain, ...defaults } = SPEC_DEFAULTS
+    for (const [field, value] of Object.entries(defaults)) {
+      expect([field, (spec!['properties'] as Record<string, Json>)[field]!['default']]).toEqual([
+        field,
+        value,
+      ])
+    }
+    // Without a default in the schema, so that a stored object says only what its user said.
+    expect([services.client.type, services.leader.enabled]).toEqual(['ClusterIP', false])
+    expect(clusterDomain).toBe('cluster.local')
+  })
+
+  test('knows the phases the operator gives', () => {
+    const { status } = root['properties'] as Record<string, Json>
+    const { phase } = status!['properties'] as Record<string, Json>
+    expect(phase!['enum']).toEqual([...PHASES])
+  })
+})
+
+/** Paths without a description; what Kubernetes describes itself is left out. */
+function undescribed(schema: Json, path: string): string[] {
+  const properties = (schema['properties'] ?? {}) as Record<string, Json>
+  const items = schema['items'] as Json | undefined
+  return [
+    ...Object.entries(properties).flatMap(([name, child]) => {
+      const at = `${path}.${name}`
+      const isStandard = ['.apiVersion', '.kind', '.metadata'].includes(at)
+      const lacks = !isStandard && typeof child['description'] !== 'string'
+      return [...(lacks ? [at] : []), ...undescribed(child, at)]
+    }),
+    ...(items === undefined ? [] : undescribed(items, `${path}[]`)),
+  ]
+}
+
+describe.skipIf(!hasApiServer('the CustomResourceDefinition on a real API server'))(
+  'on a real API server, a RaftCluster',
+  () => {
+    let server: KubeApiServer
+    let count = 0
+
+    beforeAll(async () => {
+      server = await KubeApiServer.start()
+      const made = await server.request(
+        'POST',
+        '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+        CRD,
+      )
+      if (made.status !== 201) throw new Error(String(made.body['message']))
+      await eventually(
+        'the resource is served',
+        async () => ((await server.request('GET', PATH)).status === 200 ? true : undefined),
+        { timeoutMs: 30_000 },
+      )
+    }, 90_000)
+
+    afterAll(async () => {
+      await server.stop()
+    })
+
+    function resource(spec: Json, name = `demo-${(count += 1)}`): Json {
+      return {
+        apiVersion: 'raftbase.io/v1alpha1',
+        kind: 'RaftCluster',
+        metadata: { name },
+        spec: merge({ version: '0.1.0' }, spec),
+      }
+    }
+
+    const create = (object: Json) =>
+      server.request('POST', `${PATH}?fieldValidation=Strict`, object)
+
+    const setStatus = (name: string, status: Json) =>
+      server.request('PATCH', `${PATH}/${name}/status`, { status }, 'application/merge-patch+json')
+
+    const change = (name: string, spec: Json) =>
+      server.request('PATCH', `${PATH}/${name}`, { spec }, 'application/merge-patch+json')
+
+    test.each(ACCEPTED)('may have %s', async (_what, spec) => {
+      const answer = await create(resource(spec))
+      expect(answer.body['message'] ?? answer.status).toBe(201)
+    })
+
+    test.each(REFUSED)('is refused with %s', async (_what, spec, says) => {
+      const answer = await create(resource(spec))
+      expect(answer.status).toBe(422)
+      expect(answer.body['message']).toMatch(says)
+    })
+
+    test.each(['1demo', 'demo.one', `a${'b'.repeat(45)}`])(
+      'is refused under the name %s',
+      async (name) => {
+        const answer = await create(resource({}, name))
+        expect(answer.status).toBe(422)
+        expect(answer.body['message']).toMatch(/metadata\.name must be at most 45 characters/)
+      },
+    )
+
+    test('may have a name of 45 characters', async () => {
+      expect((await create(resource({}, `a${'b'.repeat(44)}`))).status).toBe(201)
+    })
+
+    test('is refused with a field that does not exist, by its name', async () => {
+      const answer = await create(resource({ replica: 3 }))
+      expect(answer.status).toBe(400)
+      expect(answer.body['message']).toMatch(/unknown field "spec\.replica"/)
+    })
+
+    test.each(CHANGES)('may change, or says why not: %s', async (_what, before, patch, says) => {
+      const object = resource(before)
+      const { name } = object['metadata'] as { name: string }
+      expect((await create(object)).status).toBe(201)
+      expect((await setStatus(name, { clusterId: '0123456789abcdef' })).status).toBe(200)
+      const answer = await change(name, patch)
+      expect(answer.status).toBe(says === undefined ? 200 : 422)
+      expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
+    })
+
+    test('may have its version corrected until it has formed', async () => {
+      const object = resource({ version: '9.9.9' })
+      const { name } = object['metadata'] as { name: string }
+      await create(object)
+      expect((await change(name, { version: '0.1.0' })).status).toBe(200)
+    })
+
+    test('has its defaults filled in', async () => {
+      const answer = await create(resource({}))
+      const { services: _, clusterDomain: _domain, ...stored } = SPEC_DEFAULTS
+      expect(answer.body['spec']).toEqual({ ...stored, version: '0.1.0' })
+    })
+
+    test('keeps spec and status apart', async () => {
+      const object = resource({})
+      const { name } = object['metadata'] as { name: string }
+      const made = await create({ ...object, status: { phase: 'Healthy' } })
+      expect(made.body['status']).toBeUndefined()
+      const touched = await server.request(
+        'PATCH',
+        `${PATH}/${name}/status`,
+        { spec: { paused: true }, status: { phase: 'Healthy' } },
+        'application/merge-patch+json',
+      )
+      expect(touched.body['spec']).toMatchObject({ paused: false })
+      expect(touched.body['status']).toEqual({ phase: 'Healthy' })
+      const metadata = touched.body['metadata'] as { generation: number }
+      expect(metadata.generation).toBe(1)
+    })
+
+    test('prints its columns', async () => {
+      const object = resource({})
+      const { name } = object['metadata'] as { name: string }
+      await create(object)
+      const time = '2026-03-01T08:00:00Z'
+      const conditions = CONDITION_TYPES.map((type) => ({
+        type,
+        status: 'True',
+        reason: 'Any',
+        message: `about ${type}`,
+        lastTransitionTime: time,
+      }))
+      const set = await setStatus(name, {
+        ready: '3/3',
+        phase: 'Healthy',
+        version: '0.1.0',
+        updatedReplicas: 3,
+        leader: { name: `${name}-1`, raftId: '0123456789abcdef', term: 7, since: time },
+        operation: { type: 'Bootstrap' },
+        conditions,
+      })
+      expect(set.body['message'] ?? set.status).toBe(200)
+      const { columns, cells } = await table(server, name)
+      expect(columns).toEqual([
+        'Name',
+        'Ready',
+        'Leader',
+        'Status',
+        'Version',
+        'Age',
+        'Quorum*',
+        'Term*',
+        'Updated*',
+        'Operation*',
+        'Message*',
+      ])
+      const age = cells[5]
+      expect(cells).toEqual([
+        name,
+        '3/3',
+        `${name}-1`,
+        'Healthy',
+        '0.1.0',
+        age,
+        'True',
+        7,
+        3,
+        'Bootstrap',
+        'about Ready',
+      ])
+    })
+
+    test('has no scale subresource as long as nothing serves it', async () => {
+      const object = resource({})
+      const { name } = object['metadata'] as { name: string }
+      await create(object)
+      expect((await server.request('GET', `${PATH}/${name}/scale`)).status).toBe(404)
+    })
+  },
+)
+
+/** As kubectl asks for it; columns of `-o wide` are marked. */
+async function table(
+  server: KubeApiServer,
+  name: string,
+): Promise<{ readonly columns: readonly string[]; readonly cells: readonly unknown[] }> {
+  const answer = await server.request('GET', `${PATH}/${name}`, undefined, undefined, {
+    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
+  })
+  const { columnDefinitions, rows } = answer.body as unknown as {
+    columnDefinitions: readonly { name: string; priority: number }[]
+    rows: readonly { cells: readonly unknown[] }[]
+  }
+  return {
+    columns: columnDefinitions.map(({ name: title, priority }) =>
+      priority === 0 ? title : `${title}*`,
+    ),
+    cells: rows[0]!.cells,
+  }
+}
