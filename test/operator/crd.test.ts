@@ -7,7 +7,7 @@ import { parse } from 'yaml'
 import { SPEC_DEFAULTS } from '../../operator/src/api/defaults.ts'
 import { CONDITION_TYPES } from '../../operator/src/api/conditions.ts'
 import { PHASES } from '../../operator/src/api/raft-cluster.ts'
-import { hasApiServer, KubeApiServer } from '../support/kube-api-server.ts'
+import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import { eventually } from '../support/process-cluster.ts'
 import { merge } from './support/observation.ts'
 
@@ -17,6 +17,7 @@ const CRD = parse(
   readFileSync(new URL('../../crds/raftclusters.yaml', import.meta.url), 'utf8'),
 ) as Json
 
+const MERGE = 'application/merge-patch+json'
 const PATH = '/apis/raftbase.io/v1alpha1/namespaces/default/raftclusters'
 
 /** Patches of `spec: {version: 0.1.0}` that are accepted when a cluster is made. */
@@ -281,186 +282,183 @@ function undescribed(schema: Json, path: string): string[] {
   ]
 }
 
-describe.skipIf(!hasApiServer('the CustomResourceDefinition on a real API server'))(
-  'on a real API server, a RaftCluster',
-  () => {
-    let server: KubeApiServer
-    let count = 0
+const SKIPPED = missingApiServer('the CustomResourceDefinition on a real API server')
 
-    beforeAll(async () => {
-      server = await KubeApiServer.start()
-      const made = await server.request(
-        'POST',
-        '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-        CRD,
-      )
-      if (made.status !== 201) throw new Error(String(made.body['message']))
-      await eventually(
-        'the resource is served',
-        async () => ((await server.request('GET', PATH)).status === 200 ? true : undefined),
-        { timeoutMs: 30_000 },
-      )
-    }, 90_000)
+describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', () => {
+  let server: ApiServer
+  let count = 0
 
-    afterAll(async () => {
-      await server.stop()
-    })
-
-    function resource(spec: Json, name = `demo-${(count += 1)}`): Json {
-      return {
-        apiVersion: 'raftbase.io/v1alpha1',
-        kind: 'RaftCluster',
-        metadata: { name },
-        spec: merge({ version: '0.1.0' }, spec),
-      }
-    }
-
-    const create = (object: Json) =>
-      server.request('POST', `${PATH}?fieldValidation=Strict`, object)
-
-    const setStatus = (name: string, status: Json) =>
-      server.request('PATCH', `${PATH}/${name}/status`, { status }, 'application/merge-patch+json')
-
-    const change = (name: string, spec: Json) =>
-      server.request('PATCH', `${PATH}/${name}`, { spec }, 'application/merge-patch+json')
-
-    test.each(ACCEPTED)('may have %s', async (_what, spec) => {
-      const answer = await create(resource(spec))
-      expect(answer.body['message'] ?? answer.status).toBe(201)
-    })
-
-    test.each(REFUSED)('is refused with %s', async (_what, spec, says) => {
-      const answer = await create(resource(spec))
-      expect(answer.status).toBe(422)
-      expect(answer.body['message']).toMatch(says)
-    })
-
-    test.each(['1demo', 'demo.one', `a${'b'.repeat(45)}`])(
-      'is refused under the name %s',
-      async (name) => {
-        const answer = await create(resource({}, name))
-        expect(answer.status).toBe(422)
-        expect(answer.body['message']).toMatch(/metadata\.name must be at most 45 characters/)
-      },
+  beforeAll(async () => {
+    server = await ApiServer.start()
+    const made = await server.request(
+      'POST',
+      '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+      { body: CRD },
     )
+    if (made.status !== 201) throw new Error(String(made.body['message']))
+    await eventually(
+      'the resource is served',
+      async () => ((await server.request('GET', PATH)).status === 200 ? true : undefined),
+      { timeoutMs: 30_000 },
+    )
+  }, 90_000)
 
-    test('may have a name of 45 characters', async () => {
-      expect((await create(resource({}, `a${'b'.repeat(44)}`))).status).toBe(201)
-    })
+  afterAll(async () => {
+    await server.stop()
+  })
 
-    test('is refused with a field that does not exist, by its name', async () => {
-      const answer = await create(resource({ replica: 3 }))
-      expect(answer.status).toBe(400)
-      expect(answer.body['message']).toMatch(/unknown field "spec\.replica"/)
-    })
+  function resource(spec: Json, name = `demo-${(count += 1)}`): Json {
+    return {
+      apiVersion: 'raftbase.io/v1alpha1',
+      kind: 'RaftCluster',
+      metadata: { name },
+      spec: merge({ version: '0.1.0' }, spec),
+    }
+  }
 
-    test.each(CHANGES)('may change, or says why not: %s', async (_what, before, patch, says) => {
-      const object = resource(before)
-      const { name } = object['metadata'] as { name: string }
-      expect((await create(object)).status).toBe(201)
-      expect((await setStatus(name, { clusterId: '0123456789abcdef' })).status).toBe(200)
-      const answer = await change(name, patch)
-      expect(answer.status).toBe(says === undefined ? 200 : 422)
-      expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
-    })
+  const create = (object: Json) =>
+    server.request('POST', `${PATH}?fieldValidation=Strict`, { body: object })
 
-    test('may have its version corrected until it has formed', async () => {
-      const object = resource({ version: '9.9.9' })
-      const { name } = object['metadata'] as { name: string }
-      await create(object)
-      expect((await change(name, { version: '0.1.0' })).status).toBe(200)
-    })
+  const setStatus = (name: string, status: Json) =>
+    server.request('PATCH', `${PATH}/${name}/status`, { body: { status }, contentType: MERGE })
 
-    test('has its defaults filled in', async () => {
-      const answer = await create(resource({}))
-      const { services: _, clusterDomain: _domain, ...stored } = SPEC_DEFAULTS
-      expect(answer.body['spec']).toEqual({ ...stored, version: '0.1.0' })
-    })
+  const change = (name: string, spec: Json) =>
+    server.request('PATCH', `${PATH}/${name}`, { body: { spec }, contentType: MERGE })
 
-    test('keeps spec and status apart', async () => {
-      const object = resource({})
-      const { name } = object['metadata'] as { name: string }
-      const made = await create({ ...object, status: { phase: 'Healthy' } })
-      expect(made.body['status']).toBeUndefined()
-      const touched = await server.request(
-        'PATCH',
-        `${PATH}/${name}/status`,
-        { spec: { paused: true }, status: { phase: 'Healthy' } },
-        'application/merge-patch+json',
-      )
-      expect(touched.body['spec']).toMatchObject({ paused: false })
-      expect(touched.body['status']).toEqual({ phase: 'Healthy' })
-      const metadata = touched.body['metadata'] as { generation: number }
-      expect(metadata.generation).toBe(1)
-    })
+  test.each(ACCEPTED)('may have %s', async (_what, spec) => {
+    const answer = await create(resource(spec))
+    expect(answer.body['message'] ?? answer.status).toBe(201)
+  })
 
-    test('prints its columns', async () => {
-      const object = resource({})
-      const { name } = object['metadata'] as { name: string }
-      await create(object)
-      const time = '2026-03-01T08:00:00Z'
-      const conditions = CONDITION_TYPES.map((type) => ({
-        type,
-        status: 'True',
-        reason: 'Any',
-        message: `about ${type}`,
-        lastTransitionTime: time,
-      }))
-      const set = await setStatus(name, {
-        ready: '3/3',
-        phase: 'Healthy',
-        version: '0.1.0',
-        updatedReplicas: 3,
-        leader: { name: `${name}-1`, raftId: '0123456789abcdef', term: 7, since: time },
-        operation: { type: 'Bootstrap' },
-        conditions,
-      })
-      expect(set.body['message'] ?? set.status).toBe(200)
-      const { columns, cells } = await table(server, name)
-      expect(columns).toEqual([
-        'Name',
-        'Ready',
-        'Leader',
-        'Status',
-        'Version',
-        'Age',
-        'Quorum*',
-        'Term*',
-        'Updated*',
-        'Operation*',
-        'Message*',
-      ])
-      const age = cells[5]
-      expect(cells).toEqual([
-        name,
-        '3/3',
-        `${name}-1`,
-        'Healthy',
-        '0.1.0',
-        age,
-        'True',
-        7,
-        3,
-        'Bootstrap',
-        'about Ready',
-      ])
-    })
+  test.each(REFUSED)('is refused with %s', async (_what, spec, says) => {
+    const answer = await create(resource(spec))
+    expect(answer.status).toBe(422)
+    expect(answer.body['message']).toMatch(says)
+  })
 
-    test('has no scale subresource as long as nothing serves it', async () => {
-      const object = resource({})
-      const { name } = object['metadata'] as { name: string }
-      await create(object)
-      expect((await server.request('GET', `${PATH}/${name}/scale`)).status).toBe(404)
+  test.each(['1demo', 'demo.one', `a${'b'.repeat(45)}`])(
+    'is refused under the name %s',
+    async (name) => {
+      const answer = await create(resource({}, name))
+      expect(answer.status).toBe(422)
+      expect(answer.body['message']).toMatch(/metadata\.name must be at most 45 characters/)
+    },
+  )
+
+  test('may have a name of 45 characters', async () => {
+    expect((await create(resource({}, `a${'b'.repeat(44)}`))).status).toBe(201)
+  })
+
+  test('is refused with a field that does not exist, by its name', async () => {
+    const answer = await create(resource({ replica: 3 }))
+    expect(answer.status).toBe(400)
+    expect(answer.body['message']).toMatch(/unknown field "spec\.replica"/)
+  })
+
+  test.each(CHANGES)('may change, or says why not: %s', async (_what, before, patch, says) => {
+    const object = resource(before)
+    const { name } = object['metadata'] as { name: string }
+    expect((await create(object)).status).toBe(201)
+    expect((await setStatus(name, { clusterId: '0123456789abcdef' })).status).toBe(200)
+    const answer = await change(name, patch)
+    expect(answer.status).toBe(says === undefined ? 200 : 422)
+    expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
+  })
+
+  test('may have its version corrected until it has formed', async () => {
+    const object = resource({ version: '9.9.9' })
+    const { name } = object['metadata'] as { name: string }
+    await create(object)
+    expect((await change(name, { version: '0.1.0' })).status).toBe(200)
+  })
+
+  test('has its defaults filled in', async () => {
+    const answer = await create(resource({}))
+    const { services: _, clusterDomain: _domain, ...stored } = SPEC_DEFAULTS
+    expect(answer.body['spec']).toEqual({ ...stored, version: '0.1.0' })
+  })
+
+  test('keeps spec and status apart', async () => {
+    const object = resource({})
+    const { name } = object['metadata'] as { name: string }
+    const made = await create({ ...object, status: { phase: 'Healthy' } })
+    expect(made.body['status']).toBeUndefined()
+    const touched = await server.request('PATCH', `${PATH}/${name}/status`, {
+      body: { spec: { paused: true }, status: { phase: 'Healthy' } },
+      contentType: MERGE,
     })
-  },
-)
+    expect(touched.body['spec']).toMatchObject({ paused: false })
+    expect(touched.body['status']).toEqual({ phase: 'Healthy' })
+    const metadata = touched.body['metadata'] as { generation: number }
+    expect(metadata.generation).toBe(1)
+  })
+
+  test('prints its columns', async () => {
+    const object = resource({})
+    const { name } = object['metadata'] as { name: string }
+    await create(object)
+    const time = '2026-03-01T08:00:00Z'
+    const conditions = CONDITION_TYPES.map((type) => ({
+      type,
+      status: 'True',
+      reason: 'Any',
+      message: `about ${type}`,
+      lastTransitionTime: time,
+    }))
+    const set = await setStatus(name, {
+      ready: '3/3',
+      phase: 'Healthy',
+      version: '0.1.0',
+      updatedReplicas: 3,
+      leader: { name: `${name}-1`, raftId: '0123456789abcdef', term: 7, since: time },
+      operation: { type: 'Bootstrap' },
+      conditions,
+    })
+    expect(set.body['message'] ?? set.status).toBe(200)
+    const { columns, cells } = await table(server, name)
+    expect(columns).toEqual([
+      'Name',
+      'Ready',
+      'Leader',
+      'Status',
+      'Version',
+      'Age',
+      'Quorum*',
+      'Term*',
+      'Updated*',
+      'Operation*',
+      'Message*',
+    ])
+    const age = cells[5]
+    expect(cells).toEqual([
+      name,
+      '3/3',
+      `${name}-1`,
+      'Healthy',
+      '0.1.0',
+      age,
+      'True',
+      7,
+      3,
+      'Bootstrap',
+      'about Ready',
+    ])
+  })
+
+  test('has no scale subresource as long as nothing serves it', async () => {
+    const object = resource({})
+    const { name } = object['metadata'] as { name: string }
+    await create(object)
+    expect((await server.request('GET', `${PATH}/${name}/scale`)).status).toBe(404)
+  })
+})
 
 /** As kubectl asks for it; columns of `-o wide` are marked. */
 async function table(
-  server: KubeApiServer,
+  server: ApiServer,
   name: string,
 ): Promise<{ readonly columns: readonly string[]; readonly cells: readonly unknown[] }> {
-  const answer = await server.request('GET', `${PATH}/${name}`, undefined, undefined, {
+  const answer = await server.request('GET', `${PATH}/${name}`, {
     accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
   })
   const { columnDefinitions, rows } = answer.body as unknown as {

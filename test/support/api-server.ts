@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -26,6 +27,18 @@ export function missingApiServer(what: string): string | undefined {
   return reason
 }
 
+export interface ApiAnswer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export interface ApiRequest {
+  readonly body?: unknown
+  /** Of the body; JSON unless given. */
+  readonly contentType?: string
+  readonly accept?: string
+}
+
 export class ApiServer {
   readonly url: string
   /** Path of a kubeconfig whose user may do everything. */
@@ -33,27 +46,31 @@ export class ApiServer {
   /** A bearer token of the same user. */
   readonly token = randomBytes(16).toString('hex')
   readonly #directory: string
-  readonly #children: ChildProcess[] = []
+  readonly #startApiServer: () => ChildProcess
+  #etcd: ChildProcess | undefined
+  #api: ChildProcess | undefined
 
-  private constructor(directory: string, port: number) {
+  private constructor(directory: string, port: number, etcdPort: number) {
     this.#directory = directory
+    const args = apiServerArguments(directory, etcdPort, port)
+    this.#startApiServer = () => this.#run('kube-apiserver', args)
     this.url = `https://127.0.0.1:${port}`
-    this.kubeconfig = join(directory, 'kubeconfig')
+    this.kubeconfig = this.kubeconfigOf('admin', this.token)
   }
 
   /** Resolves once it answers and its own namespaces exist. */
   static async start(): Promise<ApiServer> {
     const directory = mkdtempSync(join(tmpdir(), 'raftbase-api-server-'))
     const [etcdPort, peerPort, apiPort] = await freePorts(3)
-    const server = new ApiServer(directory, apiPort!)
+    const server = new ApiServer(directory, apiPort!, etcdPort!)
     try {
-      server.#run('etcd', etcdArguments(directory, etcdPort!, peerPort!))
+      server.#etcd = server.#run('etcd', etcdArguments(directory, etcdPort!, peerPort!))
       server.#writeCredentials()
-      server.#run('kube-apiserver', apiServerArguments(directory, etcdPort!, apiPort!))
-      await server.#answers()
+      await server.startApi()
       return server
     } catch (error) {
-      const log = readFileSync(join(directory, 'kube-apiserver.log'), 'utf8')
+      const path = join(directory, 'kube-apiserver.log')
+      const log = existsSync(path) ? readFileSync(path, 'utf8') : ''
       await server.stop()
       throw new Error(`kube-apiserver did not start\n${log.slice(-3_000)}`, { cause: error })
     }
@@ -77,20 +94,74 @@ export class ApiServer {
     return stdout
   }
 
-  async stop(): Promise<void> {
-    for (const child of this.#children.toReversed()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      await ended
+  /** Path of a kubeconfig for the user whom `token` belongs to. */
+  kubeconfigOf(name: string, token: string): string {
+    const path = join(this.#directory, `${name}.kubeconfig`)
+    const named = { name: 'test' }
+    const cluster = { server: this.url, 'certificate-authority': this.certificateAuthority }
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'test',
+      clusters: [{ ...named, cluster }],
+      users: [{ ...named, user: { token } }],
+      contexts: [{ ...named, context: { cluster: 'test', user: 'test' } }],
     }
+    writeFileSync(path, JSON.stringify(config), { mode: 0o600 })
+    return path
+  }
+
+  /** One request as the user who may do everything; whatever it is answered with. */
+  request(method: string, path: string, options: ApiRequest = {}): Promise<ApiAnswer> {
+    const { body, contentType = 'application/json', accept = 'application/json' } = options
+    const headers = {
+      authorization: `Bearer ${this.token}`,
+      accept,
+      ...(body === undefined ? {} : { 'content-type': contentType }),
+    }
+    const ca = readFileSync(this.certificateAuthority)
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        `${this.url}${path}`,
+        { method, ca, headers, timeout: COMMAND_TIMEOUT_MS },
+        (answer) => {
+          const chunks: Buffer[] = []
+          answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+          answer.on('error', reject)
+          answer.on('end', () => {
+            const text = Buffer.concat(chunks).toString()
+            const isJson = answer.headers['content-type']?.startsWith('application/json') === true
+            const parsed = isJson ? (JSON.parse(text) as ApiAnswer['body']) : { text }
+            resolve({ status: answer.statusCode ?? 0, body: parsed })
+          })
+        },
+      )
+      outgoing.on('timeout', () => outgoing.destroy(new Error('the API server does not answer')))
+      outgoing.on('error', reject)
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+    })
+  }
+
+  /** Starts kube-apiserver again after {@link stopApi}: at the same address, with everything it had stored. */
+  async startApi(): Promise<void> {
+    this.#api = this.#startApiServer()
+    await this.#answers()
+  }
+
+  /** Kills kube-apiserver; etcd goes on. */
+  async stopApi(): Promise<void> {
+    await end(this.#api)
+  }
+
+  async stop(): Promise<void> {
+    await end(this.#api)
+    await end(this.#etcd)
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
-  #run(program: string, args: readonly string[]): void {
+  #run(program: string, args: readonly string[]): ChildProcess {
     const log = openSync(join(this.#directory, `${program}.log`), 'a')
-    const child = spawn(join(ASSETS, program), args, { stdio: ['ignore', log, log] })
-    this.#children.push(child)
+    return spawn(join(ASSETS, program), args, { stdio: ['ignore', log, log] })
   }
 
   #writeCredentials(): void {
@@ -104,23 +175,12 @@ export class ApiServer {
     write('accounts.key', privateKey)
     write('accounts.pub', publicKey)
     write('tokens.csv', `${this.token},admin,admin,system:masters\n`)
-    const named = { name: 'test' }
-    const cluster = { server: this.url, 'certificate-authority': this.certificateAuthority }
-    const config = {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'test',
-      clusters: [{ ...named, cluster }],
-      users: [{ ...named, user: { token: this.token } }],
-      contexts: [{ ...named, context: { cluster: 'test', user: 'test' } }],
-    }
-    write('kubeconfig', JSON.stringify(config))
   }
 
   async #answers(): Promise<void> {
     const deadlineMs = performance.now() + START_TIMEOUT_MS
     for (;;) {
-      const dead = this.#children.find((child) => child.exitCode !== null)
+      const dead = [this.#etcd, this.#api].find((child) => (child?.exitCode ?? null) !== null)
       if (dead !== undefined) throw new Error(`${dead.spawnfile} ended with ${dead.exitCode}`)
       // `default` is made by the API server itself, once everything it needs is there.
       const probe = await this.kubectl(['get', 'namespace', 'default']).catch(() => undefined)
@@ -129,6 +189,13 @@ export class ApiServer {
       await delay(200)
     }
   }
+}
+
+async function end(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await ended
 }
 
 function etcdArguments(directory: string, port: number, peerPort: number): readonly string[] {
