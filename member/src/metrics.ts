@@ -87,6 +87,11 @@ export class NodeMetrics implements NodeObserver {
       (s) => s.snapshotIndex,
     )
     gauge('raftbase_apply_applied_index', 'Newest index that is applied.', (s) => s.applied)
+    gauge(
+      'raftbase_node_no_space_bool',
+      'Whether writes are refused for want of space: the disk is full, or the state has reached its quota.',
+      (s) => Number(s.alarms.includes('NOSPACE')),
+    )
     gauge('raftbase_mvcc_current_revision', 'Revision of the state.', (s) => s.revision)
     gauge('raftbase_mvcc_live_keys', 'Keys that exist now.', (s) => s.keyCount)
     gauge(

@@ -2,6 +2,7 @@
 // Everything that arrives in one turn of the event loop is one batch: one round of proposals, one read-index round, one
 // write per peer. Leads no decision of its own; every input first lets the core see the time that has passed.
 
+import { unreachable } from '../../../lib/assert.ts'
 import type { Clock, TimerHandle, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
@@ -18,6 +19,7 @@ import type {
   TransportHandler,
 } from '../transport/transport.ts'
 import type { Applier } from './applier.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { ForwardFilter } from './forward-filter.ts'
 import { type LogWriter, Persister } from './persister.ts'
 import type { PendingProposal, Proposals } from './proposals.ts'
@@ -62,6 +64,7 @@ export class Driver implements TransportHandler {
   readonly #options: DriverOptions
   readonly #raft: RawNode
   readonly #persister: Persister
+  readonly #disk: DiskWatch
   readonly #filter = new ForwardFilter()
   #scheduled = false
   /** While a turn is scheduled: whether the core has seen its time. One that is busy in every turn sees it in every turn. */
@@ -84,6 +87,9 @@ export class Driver implements TransportHandler {
       onSpace: (isFull) => this.#guard(() => this.#onSpace(isFull)),
       onFailure: (error) => this.#fail(error),
     })
+    const { flushSlowMs, flushHungMs } = options
+    const [persister, raft] = [this.#persister, this.#raft]
+    this.#disk = new DiskWatch({ persister, raft, flushSlowMs, flushHungMs })
   }
 
   get leader(): MemberId | undefined {
@@ -92,6 +98,11 @@ export class Driver implements TransportHandler {
 
   get raft(): RawNode {
     return this.#raft
+  }
+
+  /** Whether the log waits for space on its disk. */
+  get isDiskFull(): boolean {
+    return this.#persister.fullMs(0) !== undefined
   }
 
   start(): void {
@@ -327,23 +338,30 @@ export class Driver implements TransportHandler {
     }
   }
 
-  /** Returns whether the core took the batch or refused it for good. */
+  /** Returns whether the core took the batch or it was refused for good. */
   #proposeHere(batch: readonly PendingProposal<ApplyResult>[]): boolean {
-    const { proposals } = this.#options
-    const result = this.#raft.propose(batch.map((proposal) => proposal.data))
-    if (result.accepted) {
-      proposals.sent(result.term, batch)
-      return true
-    }
-    if (result.reason === 'overloaded') {
-      const { term } = this.#raft.status()
-      const sequences = batch.filter((p) => p.sentTerm === undefined).map((p) => p.sequence)
-      proposals.sent(term, batch)
-      proposals.refused(term, sequences, overloaded())
-      return true
+    const { proposals, clock } = this.#options
+    const mayPropose = this.#disk.mayPropose(clock.monotonicMs())
+    if (mayPropose === 'no') return this.#refuseHere(batch, noSpace())
+    if (mayPropose === 'yes') {
+      const result = this.#raft.propose(batch.map((proposal) => proposal.data))
+      if (result.accepted) {
+        proposals.sent(result.term, batch)
+        return true
+      }
+      if (result.reason === 'overloaded') return this.#refuseHere(batch, overloaded())
     }
     proposals.putBack(batch)
     return false
+  }
+
+  #refuseHere(batch: readonly PendingProposal<ApplyResult>[], error: RaftbaseError): boolean {
+    const { proposals } = this.#options
+    const { term } = this.#raft.status()
+    const sequences = batch.filter((p) => p.sentTerm === undefined).map((p) => p.sequence)
+    proposals.sent(term, batch)
+    proposals.refused(term, sequences, error)
+    return true
   }
 
   #carry(leader: MemberId, term: Term, batch: readonly PendingProposal<ApplyResult>[]): boolean {
@@ -365,19 +383,24 @@ export class Driver implements TransportHandler {
       (request) => this.#filter.check(term, from, forward.origin, request.sequence) === 'new',
     )
     if (fresh.length === 0) return
-    const result = this.#raft.propose(fresh.map((request) => request.data))
+    const reason = this.#proposeCarried(fresh)
     // A request that was refused for good must not be taken from a copy that arrives later.
-    if (result.accepted || result.reason === 'overloaded') {
+    if (reason === undefined || reason === 'overloaded' || reason === 'noSpace') {
       for (const request of fresh) this.#filter.accept(term, from, forward.origin, request.sequence)
     }
-    if (result.accepted) return
+    if (reason === undefined) return
+    const sequences = fresh.map((request) => request.sequence)
+    this.#refuse({ from, forward, sequences, reason })
+  }
+
+  /** Returns why the requests were not proposed; undefined when they were. */
+  #proposeCarried(requests: Forward['requests']): ForwardRefused['reason'] | undefined {
+    const mayPropose = this.#disk.mayPropose(this.#options.clock.monotonicMs())
+    if (mayPropose !== 'yes') return mayPropose === 'no' ? 'noSpace' : 'transferring'
+    const result = this.#raft.propose(requests.map((request) => request.data))
+    if (result.accepted) return undefined
     const { reason } = result
-    this.#refuse({
-      from,
-      forward,
-      sequences: fresh.map((request) => request.sequence),
-      reason: reason === 'overloaded' || reason === 'transferring' ? reason : 'notLeader',
-    })
+    return reason === 'overloaded' || reason === 'transferring' ? reason : 'notLeader'
   }
 
   #refuse(options: {
@@ -400,8 +423,7 @@ export class Driver implements TransportHandler {
 
   #onForwardRefused(message: ForwardRefused): void {
     if (message.origin !== this.#options.origin) return
-    const error = message.reason === 'overloaded' ? overloaded() : undefined
-    this.#options.proposals.refused(message.term, message.sequences, error)
+    this.#options.proposals.refused(message.term, message.sequences, refusalOf(message.reason))
   }
 
   // The disk
@@ -412,18 +434,18 @@ export class Driver implements TransportHandler {
   }
 
   #checkDisk(nowMs: number): void {
-    const stalledMs = this.#persister.stalledMs(nowMs)
-    if (stalledMs <= this.#options.flushSlowMs) return
-    if (stalledMs > this.#options.flushHungMs) {
-      return this.#fail(
-        new RaftbaseError('DISK_FAILED', 'a flush did not return', { details: { stalledMs } }),
-      )
+    const verdict = this.#disk.judge(nowMs)
+    if (verdict.kind === 'fine') return
+    if (verdict.kind === 'hung') {
+      const { stalledMs } = verdict
+      const details = { stalledMs }
+      return this.#fail(new RaftbaseError('DISK_FAILED', 'a flush did not return', { details }))
     }
-    const status = this.#raft.status()
-    if (status.role !== 'leader' || status.transferTarget !== undefined) return
-    const target = bestSuccessor(this.#raft)
-    if (target === undefined) return
-    this.#options.log.warn({ stalledMs, target }, 'slow flush, handing leadership over')
+    const { target, reason } = verdict
+    this.#options.log.warn(
+      { target, reason },
+      'disk is no use to a leader, handing leadership over',
+    )
     this.#raft.transferLeader(target)
     this.#schedule()
   }
@@ -445,17 +467,25 @@ export class Driver implements TransportHandler {
   }
 }
 
-/** The voter whose log is closest to the leader's and that answers; undefined when there is none. */
-export function bestSuccessor(raft: RawNode): MemberId | undefined {
-  const { voters } = raft.confState
-  const candidates = raft
-    .status()
-    .progress.filter((peer) => voters.includes(peer.id) && peer.recentlyActive)
-  let best = candidates[0]
-  for (const peer of candidates) if (peer.match > best!.match) best = peer
-  return best?.id
+/** What a request ends with; undefined when it waits for the next chance. */
+function refusalOf(reason: ForwardRefused['reason']): RaftbaseError | undefined {
+  switch (reason) {
+    case 'overloaded':
+      return overloaded()
+    case 'noSpace':
+      return noSpace()
+    case 'notLeader':
+    case 'transferring':
+      return undefined
+    default:
+      return unreachable(reason)
+  }
 }
 
 function overloaded(): RaftbaseError {
   return new RaftbaseError('OVERLOADED', 'the leader has too many uncommitted entries')
+}
+
+function noSpace(): RaftbaseError {
+  return new RaftbaseError('NO_SPACE', "no space on the leader's disk")
 }

@@ -12,7 +12,7 @@ import { RawNode } from '../raft/raw-node.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { FileSystem } from '../wal/file-system.ts'
 import { Applier } from './applier.ts'
-import { bestSuccessor, Driver } from './driver.ts'
+import { Driver } from './driver.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Identity, InitialMember } from './identity.ts'
 import type {
@@ -33,6 +33,7 @@ import { type Recovered, recover, restoreState } from './recovery.ts'
 import type { NodeSettings } from './settings.ts'
 import { Snapshotter } from './snapshotter.ts'
 import { type MemberStatus, memberStatus } from './status.ts'
+import { bestSuccessor } from './successor.ts'
 import { Ticker } from './ticker.ts'
 
 export interface MemberOptions {
@@ -248,6 +249,7 @@ export class Member implements MemberNode {
       stateMachine: this.stateMachine,
       snapshotIndex: this.#snapshotter.index,
       quotaBytes: settings.quotaBytes,
+      isDiskFull: this.#driver.isDiskFull,
       isConnected: (peer) => transport.peerStatus(peer).connected,
     })
   }
@@ -364,7 +366,7 @@ export class Member implements MemberNode {
   #createSnapshotter(): Snapshotter {
     const { identity } = this
     const { transport, clock, log, settings } = this.#options
-    const { snapshots, wal, snapshotIndex } = this.#recovered
+    const { snapshots, wal, snapshotIndex, replayedBytes } = this.#recovered
     return new Snapshotter({
       snapshots,
       transport,
@@ -378,6 +380,7 @@ export class Member implements MemberNode {
       onFailure: (error) => this.#fail(error),
       snapshotLogBytes: settings.snapshotLogBytes,
       index: snapshotIndex,
+      replayedBytes,
     })
   }
 }

@@ -34,6 +34,8 @@ export interface Recovered {
   readonly snapshots: SnapshotStore
   /** Index of the newest snapshot on disk, 0 if there is none. */
   readonly snapshotIndex: Index
+  /** Bytes of entry data behind it that were applied. */
+  readonly replayedBytes: number
   readonly stateMachine: StateMachine
   readonly raftInitial: InitialState
 }
@@ -81,6 +83,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     wal: opened.wal,
     snapshots,
     snapshotIndex: snapshot?.meta.index ?? 0,
+    replayedBytes: tail.appliedBytes,
     stateMachine,
     raftInitial,
   }
@@ -132,6 +135,7 @@ class ReplayedTail {
   readonly #settings: NodeSettings
   #entries: Entry[] = []
   #bytes = 0
+  #appliedBytes = 0
   #start: { index: Index; term: Term }
   #commit: Index
 
@@ -140,6 +144,10 @@ class ReplayedTail {
     this.#settings = settings
     this.#start = { index: after?.index ?? 0, term: after?.term ?? 0 }
     this.#commit = this.#start.index
+  }
+
+  get appliedBytes(): number {
+    return this.#appliedBytes
   }
 
   add(batch: LogRecord): void {
@@ -181,6 +189,7 @@ class ReplayedTail {
     for (;;) {
       const entry = this.#entries[machine.appliedIndex - this.#start.index]
       if (entry === undefined || entry.index > this.#commit) return
+      this.#appliedBytes += entry.data.length
       if (entry.change === undefined) machine.applyNormal(entry.index, entry.term, entry.data)
       else {
         const confState = applyConfChange(machine.confState, entry.change)

@@ -1,10 +1,10 @@
-// Snapshots in both directions: to this member's disk when the log has grown by as much as the state is large, to a peer
+// Snapshots in both directions: to this member's disk when the log has grown by half of what the state is large, to a peer
 // whose entries are gone from memory, and from a leader. None of them stops writes: the state is captured in an instant
 // and read piece by piece. One save, one transfer per peer and one arrival at a time.
 
 import { invariant } from '../../../lib/assert.ts'
 import type { Clock } from '../../../lib/clock.ts'
-import { RaftbaseError } from '../../../lib/errors.ts'
+import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { StateMachine } from '../apply/state-machine.ts'
 import type { MsgSnap } from '../raft/message.ts'
@@ -15,6 +15,9 @@ import {
   type SnapshotStore,
   type StagedSnapshot,
 } from '../wal/snapshot-file.ts'
+
+/** A snapshot there was no space for is tried again after this time. */
+const SPACE_RETRY_MS = 10_000
 
 export interface SnapshotterOptions {
   readonly snapshots: SnapshotStore
@@ -30,7 +33,10 @@ export interface SnapshotterOptions {
   readonly onSnapStatus: (peer: MemberId, ok: boolean) => void
   /** A snapshot could not be written: the disk failed. */
   readonly onFailure: (error: unknown) => void
-  /** A snapshot is due when the log has grown by this much and by the size of the state. */
+  /**
+   * A snapshot is due when the log has grown by this much and by half the size of the state. (Not by all of it: a state that
+   * keeps its history grows as fast as the log, which would then never catch up.)
+   */
   readonly snapshotLogBytes: number
 }
 
@@ -39,6 +45,7 @@ export class Snapshotter {
   readonly #abort = new AbortController()
   readonly #sending = new Set<MemberId>()
   #savedAtBytes = 0
+  #notBeforeMs = 0
   #saving: Promise<void> | undefined
   #receiving = false
   /** Stored, for the core to decide on. */
@@ -48,9 +55,13 @@ export class Snapshotter {
   /** Index of the newest snapshot on this disk; 0 before the first. */
   #index: Index
 
-  constructor(options: SnapshotterOptions & { readonly index: Index }) {
+  /** @param options.replayedBytes what of the log behind the newest snapshot was applied at the start */
+  constructor(
+    options: SnapshotterOptions & { readonly index: Index; readonly replayedBytes: number },
+  ) {
     this.#options = options
     this.#index = options.index
+    this.#savedAtBytes = -options.replayedBytes
   }
 
   get index(): Index {
@@ -60,12 +71,20 @@ export class Snapshotter {
   /** Starts a snapshot to disk when one is due. `appliedBytes`: bytes applied since the process started. */
   maybeSave(appliedBytes: number): void {
     if (this.#saving !== undefined || this.#abort.signal.aborted) return
-    const { snapshotLogBytes, stateMachine, onFailure } = this.#options
-    const due = Math.max(snapshotLogBytes, stateMachine().store.bytes)
+    const { snapshotLogBytes, stateMachine, clock, log, onFailure } = this.#options
+    const due = Math.max(snapshotLogBytes, stateMachine().store.bytes / 2)
     if (appliedBytes - this.#savedAtBytes < due) return
+    if (clock.monotonicMs() < this.#notBeforeMs) return
+    const savedAtBytes = this.#savedAtBytes
     this.#savedAtBytes = appliedBytes
     this.#saving = this.#save()
-      .catch(onFailure)
+      .catch((error: unknown) => {
+        if (!hasCode(error, 'NO_SPACE')) return onFailure(error)
+        // The log keeps everything meanwhile, and the snapshot before.
+        log.warn({ err: error }, 'no space for a snapshot')
+        this.#savedAtBytes = savedAtBytes
+        this.#notBeforeMs = clock.monotonicMs() + SPACE_RETRY_MS
+      })
       .finally(() => {
         this.#saving = undefined
       })
@@ -147,7 +166,7 @@ export class Snapshotter {
     try {
       const { meta } = capture
       // failpoint: await snapshotSaving
-      await persistedUpTo(meta.index)
+      await unlessAborted(persistedUpTo(meta.index), this.#abort.signal)
       await snapshots.save({ clusterId, meta }, abortable(capture.chunks(), this.#abort.signal))
       this.#index = Math.max(this.#index, meta.index)
       // failpoint: await snapshotSaved
@@ -191,6 +210,19 @@ export class Snapshotter {
     const staged = this.#staged
     this.#staged = undefined
     await staged?.discard()
+  }
+}
+
+/** A disk that takes nothing must not keep the member from stopping. */
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    signal.throwIfAborted()
+    await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

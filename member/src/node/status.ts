@@ -22,6 +22,7 @@ export interface StatusParts {
   readonly stateMachine: StateMachine
   readonly snapshotIndex: number
   readonly quotaBytes: number
+  readonly isDiskFull: boolean
   readonly isConnected: (peer: MemberId) => boolean
 }
 
@@ -64,8 +65,8 @@ export function memberStatus(parts: StatusParts): MemberStatus {
   }
 }
 
-function alarmsOf({ stateMachine, quotaBytes }: StatusParts): readonly Alarm[] {
-  return stateMachine.quotaUsedBytes >= quotaBytes ? ['NOSPACE'] : []
+function alarmsOf({ stateMachine, quotaBytes, isDiskFull }: StatusParts): readonly Alarm[] {
+  return isDiskFull || stateMachine.quotaUsedBytes >= quotaBytes ? ['NOSPACE'] : []
 }
 
 function membersOf({ members, confState }: StateMachine): readonly ConfiguredMember[] {

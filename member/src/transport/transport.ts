@@ -32,7 +32,7 @@ export interface ForwardRefused {
   readonly term: Term
   readonly origin: string
   readonly sequences: readonly number[]
-  readonly reason: 'notLeader' | 'overloaded' | 'transferring'
+  readonly reason: 'notLeader' | 'overloaded' | 'transferring' | 'noSpace'
 }
 
 export type NodeMessage = Forward | ForwardRefused

@@ -18,6 +18,7 @@ const REFUSED_REASONS = [
   'notLeader',
   'overloaded',
   'transferring',
+  'noSpace',
 ] as const satisfies readonly ForwardRefused['reason'][]
 
 /** Upper bound of a message without its requests or sequences. */

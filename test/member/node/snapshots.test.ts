@@ -54,6 +54,29 @@ test('entries that arrive while a snapshot gets its name wait behind it (F34)', 
   expect(behind.member!.status().keyCount).toBeGreaterThanOrEqual(150)
 })
 
+test('a log of nothing but new keys and history is released as well, across restarts too', async () => {
+  const cluster = await MemberCluster.started({
+    count: 1,
+    settings: { segmentBytes: 16 * 1024, snapshotLogBytes: 50_000 },
+  })
+  const [host] = cluster.hosts as [Host]
+  for (let i = 0; i < 600; i++) {
+    const write = put(host, `k${i}`, VALUE)
+    await cluster.until('an answer', () => write.outcome !== 'pending')
+    // Never so long in one life that a snapshot would be due by what this life has applied.
+    if (i % 10 !== 9) continue
+    cluster.kill(host)
+    await cluster.start(host)
+    await cluster.agreedLeader()
+  }
+  expect(host.failure).toBe(undefined)
+  const { snapshotIndex, lastIndex } = host.member!.status()
+  expect(snapshotIndex).toBeGreaterThan(300)
+  // A segment this small holds one put.
+  const segments = host.fs.names('/data/wal').length
+  expect(segments).toBeLessThanOrEqual(lastIndex - snapshotIndex + 5)
+})
+
 test('a snapshot that is being installed is not thrown away for the next one that arrives (F39)', async () => {
   const { cluster, behind } = await withOneBehind()
   const { leader } = cluster

@@ -256,7 +256,7 @@ function theirNodeMessage(message: NodeMessage): Record<string, unknown> {
     return { body: { case: 'forward', value: { ...header, requests } } }
   }
   const sequences = message.sequences.map(BigInt)
-  const reason = ['notLeader', 'overloaded', 'transferring'].indexOf(message.reason)
+  const reason = ['notLeader', 'overloaded', 'transferring', 'noSpace'].indexOf(message.reason)
   return { body: { case: 'forwardRefused', value: { ...header, sequences, reason } } }
 }
 

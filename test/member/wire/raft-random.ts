@@ -175,6 +175,6 @@ export function randomNodeMessage(prng: Prng): NodeMessage {
     return { type: 'Forward', ...header, requests }
   }
   const sequences = Array.from({ length: prng.next(40) }, () => randomUint(prng))
-  const reason = (['notLeader', 'overloaded', 'transferring'] as const)[prng.next(3)]!
+  const reason = (['notLeader', 'overloaded', 'transferring', 'noSpace'] as const)[prng.next(4)]!
   return { type: 'ForwardRefused', ...header, sequences, reason }
 }
