@@ -1,0 +1,179 @@
+// The chart's admission policies and rights, tried on a real API server: what others may not do to a cluster's objects,
+// and that the operator may, with the rights the chart gives it and no more.
+
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ApiServer, missingApiServer } from '../support/api-server.ts'
+import type { CommandResult } from '../support/command.ts'
+import { waitFor } from '../e2e/support/wait.ts'
+import { CHART, helm, missingHelm } from '../support/helm.ts'
+
+const WHAT = 'the tests of the admission policies'
+const SKIPPED = missingApiServer(WHAT) ?? missingHelm(WHAT)
+const CRD = join(import.meta.dirname, '..', '..', 'crds', 'raftclusters.yaml')
+const OPERATOR = '--as=system:serviceaccount:raftbase-system:raftbase-operator'
+const COLLECTOR = '--as=system:serviceaccount:kube-system:namespace-controller'
+const LABELS = { 'raftbase.io/cluster': 'demo', 'app.kubernetes.io/name': 'raftbase' }
+const SERVED = 'prod'
+
+let server: ApiServer
+
+beforeAll(async () => {
+  if (SKIPPED !== undefined) return
+  server = await ApiServer.start()
+  await server.mustKubectl(['apply', '--server-side', '-f', CRD])
+  for (const name of [SERVED, 'other']) await server.mustKubectl(['create', 'namespace', name])
+  await server.mustKubectl(['create', 'namespace', 'raftbase-system'])
+  const values = `crds.enabled=false,rbac.scope=Namespaces,rbac.namespaces[0]=${SERVED}`
+  const release = ['raftbase', CHART, '--namespace', 'raftbase-system']
+  const { stdout } = await helm('template', ...release, '--no-hooks', '--set', values)
+  await server.mustKubectl(['apply', '-f', '-'], stdout)
+  // Whoever takes a namespace away has all rights, in a cluster that has one.
+  const role = ['create', 'clusterrolebinding', 'collector', '--clusterrole=cluster-admin']
+  await server.mustKubectl([...role, '--serviceaccount=kube-system:namespace-controller'])
+  await waitFor({ what: 'the policies to be in force', timeoutMs: 30_000 }, async () => {
+    await create(SERVED, cluster('probe', { deletionProtection: true }))
+    const { code } = await run('delete', 'raftcluster', 'probe', '-n', SERVED)
+    return code === 0 ? { notYet: 'deleted' } : true
+  })
+}, 180_000)
+
+afterAll(async () => {
+  await server?.stop()
+}, 30_000)
+
+describe.skipIf(SKIPPED !== undefined)('the admission policies', { timeout: 60_000 }, () => {
+  test('a protected RaftCluster is not deleted, alone or with all others, until it is not protected', async () => {
+    await create(SERVED, cluster('protected', { deletionProtection: true }))
+    const refusal =
+      'spec.deletionProtection is true: to delete RaftCluster protected, set it to false'
+    const one = ['delete', 'raftcluster', 'protected', '-n', SERVED]
+    expectRefused(await run(...one), refusal)
+    const collection = `/apis/raftbase.io/v1alpha1/namespaces/${SERVED}/raftclusters`
+    expectRefused(await run('delete', '--raw', collection), 'spec.deletionProtection is true')
+    await patch('raftcluster', 'protected', { spec: { deletionProtection: false } })
+    expectAllowed(await run(...one))
+  })
+
+  test('a protected RaftCluster goes with its namespace, and when its owner insists', async () => {
+    await create(SERVED, cluster('protected', { deletionProtection: true }))
+    expectAllowed(await run('delete', 'raftcluster', 'protected', '-n', SERVED, COLLECTOR))
+    await create(SERVED, cluster('protected', { deletionProtection: true }))
+    await run('annotate', 'raftcluster', 'protected', '-n', SERVED, 'raftbase.io/allow=true')
+    expectAllowed(await run('delete', 'raftcluster', 'protected', '-n', SERVED))
+  })
+
+  test('only the operator changes the spec or the size of a StatefulSet of a cluster', async () => {
+    await create(SERVED, statefulSet('demo', LABELS))
+    const grown = { spec: { replicas: 5 } }
+    expectRefused(await patch('statefulset', 'demo', grown), 'belongs to the RaftCluster of that')
+    const scale = ['scale', 'statefulset', 'demo', '-n', SERVED, '--replicas=5']
+    expectRefused(await run(...scale), 'set its spec.replicas instead')
+    const restart = ['rollout', 'restart', 'statefulset/demo', '-n', SERVED]
+    expectRefused(await run(...restart), 'belongs to the RaftCluster of that name')
+    const unlabelled = { metadata: { labels: { 'raftbase.io/cluster': null } }, ...grown }
+    expectRefused(await patch('statefulset', 'demo', unlabelled), 'belongs to the RaftCluster')
+    expectAllowed(await patch('statefulset', 'demo', { metadata: { labels: { mine: 'yes' } } }))
+    expectAllowed(await patch('statefulset', 'demo', grown, OPERATOR))
+  })
+
+  test('only the operator and those who collect garbage delete volumes and ConfigMaps of a cluster', async () => {
+    for (const object of [volumeClaim('data-demo-0'), configMap('demo-membership')]) {
+      await create(SERVED, object)
+      const { kind, metadata } = object
+      const args = ['delete', kind, metadata.name, '-n', SERVED, '--wait=false']
+      expectRefused(await run(...args), `${metadata.name} belongs to RaftCluster demo`)
+      const collection = `/api/v1/namespaces/${SERVED}/${kind.toLowerCase()}s`
+      expectRefused(await run('delete', '--raw', collection), 'belongs to RaftCluster demo')
+      expectAllowed(await run(...args, '--dry-run=server', COLLECTOR))
+      expectAllowed(await run(...args, OPERATOR))
+      await run(
+        'patch',
+        kind,
+        metadata.name,
+        '-n',
+        SERVED,
+        '--patch={"metadata":{"finalizers":null}}',
+      )
+    }
+    await create(SERVED, volumeClaim('data-demo-1'))
+    await run('annotate', 'pvc', 'data-demo-1', '-n', SERVED, 'raftbase.io/allow=true')
+    expectAllowed(await run('delete', 'pvc', 'data-demo-1', '-n', SERVED, '--wait=false'))
+  })
+
+  test('what belongs to no cluster, and namespaces that are not served, are left alone', async () => {
+    await create(SERVED, statefulSet('foreign', { app: 'foreign' }))
+    expectAllowed(await run('scale', 'statefulset', 'foreign', '-n', SERVED, '--replicas=2'))
+    expectAllowed(await patch('statefulset', 'foreign', { spec: { replicas: 3 } }))
+    await create('other', cluster('elsewhere', { deletionProtection: true }))
+    expectAllowed(await run('delete', 'raftcluster', 'elsewhere', '-n', 'other'))
+  })
+
+  test('the operator may do nothing in a namespace it does not serve, and make no pod where it does', async () => {
+    const can = async (...args: readonly string[]): Promise<string> =>
+      (await run('auth', 'can-i', ...args, OPERATOR)).stdout.trim()
+    expect(await can('list', 'raftclusters.raftbase.io', '-n', SERVED)).toBe('yes')
+    expect(await can('list', 'raftclusters.raftbase.io', '-n', 'other')).toBe('no')
+    expect(await can('get', 'leases.coordination.k8s.io', '-n', 'raftbase-system')).toBe('yes')
+    expect(await can('get', 'leases.coordination.k8s.io', '-n', SERVED)).toBe('no')
+    expect(await can('create', 'pods', '-n', SERVED)).toBe('no')
+    expect(await can('get', 'secrets', '-n', SERVED)).toBe('no')
+    expectAllowed(await run('get', 'namespace', SERVED, OPERATOR))
+    expectRefused(await run('get', 'namespace', 'other', OPERATOR), 'forbidden')
+  })
+})
+
+function run(...args: readonly string[]): Promise<CommandResult> {
+  return server.kubectl(args)
+}
+
+function patch(kind: string, name: string, change: object, ...rest: readonly string[]) {
+  const text = JSON.stringify(change)
+  return run('patch', kind, name, '-n', SERVED, '--type=merge', '--patch', text, ...rest)
+}
+
+async function create(namespace: string, object: object): Promise<void> {
+  await server.mustKubectl(['apply', '-n', namespace, '-f', '-'], JSON.stringify(object))
+}
+
+function expectAllowed(result: CommandResult): void {
+  expect(result).toMatchObject({ code: 0 })
+}
+
+function expectRefused(result: CommandResult, reason: string): void {
+  expect(result).toMatchObject({ code: 1 })
+  expect(result.stderr).toContain(reason)
+}
+
+function cluster(name: string, spec: object): object {
+  return {
+    apiVersion: 'raftbase.io/v1alpha1',
+    kind: 'RaftCluster',
+    metadata: { name },
+    spec: { version: '0.1.0', ...spec },
+  }
+}
+
+function statefulSet(name: string, labels: Readonly<Record<string, string>>): object {
+  const container = { name: 'a', image: 'a' }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'StatefulSet',
+    metadata: { name, labels },
+    spec: {
+      serviceName: name,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [container] } },
+    },
+  }
+}
+
+function volumeClaim(name: string) {
+  const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } }
+  const kind = 'PersistentVolumeClaim'
+  return { apiVersion: 'v1', kind, metadata: { name, labels: LABELS }, spec }
+}
+
+function configMap(name: string) {
+  return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, labels: LABELS } }
+}

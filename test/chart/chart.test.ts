@@ -1,0 +1,205 @@
+// The chart as Helm renders it: golden files for three sets of values, and what must hold whatever the values. To rewrite
+// the golden files after a change: UPDATE_GOLDEN=1 npx vitest run test/chart, then read the difference like code.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import * as resourceTypes from '../../operator/src/api/resource-types.ts'
+import { CHART, helm, missingHelm } from '../support/helm.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const TESTDATA = join(import.meta.dirname, 'testdata')
+const SKIPPED = missingHelm('the tests of the rendered chart')
+
+interface Rule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+interface PodSpec {
+  readonly securityContext: object
+  readonly containers: readonly {
+    readonly image: string
+    readonly securityContext: object
+    readonly env: readonly { readonly name: string; readonly value?: string }[]
+  }[]
+}
+
+interface Rendered {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> }
+  readonly rules?: readonly Rule[]
+  readonly spec?: PodSpec & { readonly template?: { readonly spec: PodSpec } }
+}
+
+async function render(...args: readonly string[]): Promise<string> {
+  const all = ['template', 'raftbase', CHART, '--namespace', 'raftbase-system', ...args]
+  const { code, stdout, stderr } = await helm(...all)
+  if (code !== 0) throw new Error(stderr)
+  return stdout
+}
+
+async function objects(...args: readonly string[]): Promise<readonly Rendered[]> {
+  return parseAllDocuments(await render(...args))
+    .map((document) => document.toJS() as Rendered | null)
+    .filter((object) => object !== null)
+}
+
+function text(...path: readonly string[]): string {
+  return readFileSync(join(ROOT, ...path), 'utf8')
+}
+
+describe.skipIf(SKIPPED !== undefined)('the chart', () => {
+  test('passes helm lint without a warning', async () => {
+    expect(await helm('lint', '--strict', '--quiet', CHART)).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test.each(['default', 'namespaces', 'everything'])('renders the values of %s', async (name) => {
+    const values = join(TESTDATA, name, 'values.yaml')
+    // The definition is a file of its own already; the test pod's script as well.
+    const rendered = (await render('--values', values, '--set', 'crds.enabled=false')).replace(
+      /(helm-test\.mjs: \|\n)(?: {4}.*\n|\n)*/,
+      '$1    (files/helm-test.mjs)\n',
+    )
+    const golden = join(TESTDATA, name, 'rendered.yaml')
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, rendered)
+    expect(rendered).toBe(readFileSync(golden, 'utf8'))
+  })
+
+  test('installs the CustomResourceDefinition, and leaves it at an uninstall', async () => {
+    const crd = (await objects()).find(({ kind }) => kind === 'CustomResourceDefinition')
+    expect(crd).toEqual(parse(text('crds', 'raftclusters.yaml')))
+    expect(crd?.metadata.annotations?.['helm.sh/resource-policy']).toBe('keep')
+  })
+
+  test('gives the operator rights on exactly the kinds of objects it works with', async () => {
+    const types = Object.values(resourceTypes).filter((value) => typeof value === 'object')
+    const wanted = types.map(({ group, resource }) => `${resource}.${group}`)
+    const granted = (await operatorRules())
+      .flatMap(({ apiGroups, resources }) =>
+        apiGroups.flatMap((group) => resources.map((resource) => `${resource}.${group}`)),
+      )
+      .filter((name) => !name.includes('/') && name !== 'events.')
+    expect([...new Set(granted)].toSorted()).toEqual(wanted.toSorted())
+  })
+
+  test('gives it no right by wildcard, on secrets, to make pods, or to give rights', async () => {
+    for (const { resources, verbs } of await operatorRules()) {
+      expect(resources.filter((name) => name.includes('*') || /secret|role/.test(name))).toEqual([])
+      expect(
+        verbs.filter((verb) => ['*', 'escalate', 'bind', 'impersonate'].includes(verb)),
+      ).toEqual([])
+      expect(resources.includes('pods') && verbs.includes('create')).toBe(false)
+    }
+  })
+
+  test('an operator of two namespaces has no right outside of them', async () => {
+    const values = join(TESTDATA, 'namespaces', 'values.yaml')
+    const kinds = (await objects('--values', values)).map(({ kind }) => kind)
+    expect(kinds.filter((kind) => kind.startsWith('Cluster'))).toEqual([])
+    expect(kinds.filter((kind) => kind === 'Role').length).toBe(4)
+  })
+
+  test('every pod complies with the restricted Pod Security level', async () => {
+    const specs = (await objects())
+      .map(({ kind, spec }) => (kind === 'Pod' ? spec : spec?.template?.spec))
+      .filter((spec) => spec !== undefined)
+    expect(specs.length).toBe(2)
+    for (const { securityContext, containers } of specs) {
+      expect(securityContext).toMatchObject({
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      })
+      for (const container of containers) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        })
+      }
+    }
+  })
+
+  test.each([
+    { set: 'replicaCount=-1', said: 'replicaCount' },
+    { set: 'replicas=2', said: 'replicas' },
+    { set: 'image.pullPolicy=Sometimes', said: 'pullPolicy' },
+    { set: 'image.digest=sha256:12', said: 'digest' },
+    { set: 'memberImage.tag=1', said: 'tag' },
+    { set: 'rbac.scope=namespace', said: 'scope' },
+    { set: 'rbac.namespaces[0]=Prod', said: 'namespaces' },
+    { set: 'logLevel=loud', said: 'logLevel' },
+    { set: 'metrics.service.port=0', said: 'port' },
+    { set: 'crds.enabled=yes', said: 'enabled' },
+    { set: 'podLabels.a=1', said: 'podLabels' },
+    { set: 'rbac.scope=Namespaces', said: 'needs at least one namespace in rbac.namespaces' },
+    { set: 'rbac.namespaces[0]=prod', said: 'goes with rbac.scope=Namespaces' },
+    {
+      set: 'rbac.scope=Namespaces,rbac.namespaces[0]=prod,test.namespace=other',
+      said: 'not one of rbac.namespaces',
+    },
+  ])('refuses $set and says why', async ({ set, said }) => {
+    const { code, stderr } = await helm('template', 'raftbase', CHART, '--set', set)
+    expect(code).not.toBe(0)
+    expect(stderr).toContain(said)
+  })
+})
+
+describe('the files of the chart', () => {
+  test('have the CustomResourceDefinition of crds/ (make chart copies it)', () => {
+    const copy = text('charts', 'raftbase-operator', 'files', 'raftclusters.yaml')
+    expect(copy).toBe(text('crds', 'raftclusters.yaml'))
+  })
+
+  test('have the version of package.json', () => {
+    const { version } = JSON.parse(text('package.json')) as { version: string }
+    const chart = parse(text('charts', 'raftbase-operator', 'Chart.yaml')) as Record<string, string>
+    expect(chart).toMatchObject({ version, appVersion: version })
+    const example = parse(text('examples', 'raftcluster.yaml')) as { spec: { version: string } }
+    expect(example.spec.version).toBe(version)
+  })
+
+  test('describe each value in the schema, and nothing that is no value', () => {
+    const values = parse(text('charts', 'raftbase-operator', 'values.yaml')) as object
+    const schema = JSON.parse(text('charts', 'raftbase-operator', 'values.schema.json')) as Schema
+    expect(keysOf(values, schema)).toEqual([])
+  })
+})
+
+async function operatorRules(): Promise<readonly Rule[]> {
+  const names = ['raftbase-operator', 'raftbase-operator-leader-election']
+  const roles = (await objects()).filter(
+    ({ kind, metadata }) => kind.endsWith('Role') && names.includes(metadata.name),
+  )
+  expect(roles.length).toBe(2)
+  return roles.flatMap(({ rules }) => rules!)
+}
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: unknown
+  readonly $ref?: string
+  readonly definitions?: Readonly<Record<string, Schema>>
+}
+
+/** Where values and schema name different keys, as sentences. */
+function keysOf(values: object, root: Schema, schema: Schema = root, path = ''): string[] {
+  const resolved =
+    schema.$ref === undefined ? schema : root.definitions![schema.$ref.split('/').at(-1)!]!
+  const { properties, additionalProperties } = resolved
+  if (properties === undefined) return []
+  const problems: string[] = []
+  if (additionalProperties !== false) problems.push(`${path} accepts keys that mean nothing`)
+  for (const [key, value] of Object.entries(values)) {
+    const inner = properties[key]
+    if (inner === undefined) problems.push(`${path}.${key} is not in the schema`)
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      problems.push(...keysOf(value as object, root, inner, `${path}.${key}`))
+  }
+  for (const key of Object.keys(properties))
+    if (!(key in values) && key !== 'global' && !path.startsWith('.resources'))
+      problems.push(`${path}.${key} is no value`)
+  return problems
+}
