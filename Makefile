@@ -6,7 +6,10 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 MEMBERS ?= 3
-MEMBER_IMAGE ?= raftbase/member:dev
+# The version of this release, as package.json has it: the images' tag, which the chart and spec.version name.
+VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
+MEMBER_IMAGE ?= raftbase/member:$(VERSION)
+OPERATOR_IMAGE ?= raftbase/operator:$(VERSION)
 NODE := node_modules/.bin/node
 # Newer than package-lock.json exactly when node_modules is what the lock file says.
 INSTALLED := node_modules/.install-stamp
@@ -70,8 +73,8 @@ test-e2e-containers: $(INSTALLED) ## the scenarios under Docker Compose; needs a
 	@vitest run --config vitest.e2e.config.ts
 
 .PHONY: test-e2e-kind
-test-e2e-kind: ## the scenarios on Kubernetes (does not exist yet)
-	@echo 'make $@: the operator these scenarios test does not exist yet' >&2; exit 1
+test-e2e-kind: $(INSTALLED) ## the scenarios on Kubernetes: kind, or E2E_CLUSTER=current; E2E_SCENARIOS="NAME ..." for some
+	@vitest run --config vitest.kind.config.ts $(E2E_SCENARIOS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## look for mistakes and check the format
@@ -92,8 +95,10 @@ generate: $(INSTALLED) ## write the generated files anew: codecs, OpenAPI docume
 	@UPDATE_GOLDEN=1 vitest run test/member/rest/openapi.test.ts
 
 .PHONY: images
-images: ## build the member's image; MEMBER_IMAGE names it (the operator's does not exist yet)
-	@docker build -t $(MEMBER_IMAGE) -f member/Dockerfile .
+images: ## build both images; MEMBER_IMAGE and OPERATOR_IMAGE name them
+	@docker build --quiet -t $(MEMBER_IMAGE) --build-arg VERSION=$(VERSION) -f member/Dockerfile . >/dev/null
+	@docker build --quiet -t $(OPERATOR_IMAGE) --build-arg VERSION=$(VERSION) -f operator/Dockerfile . >/dev/null
+	@echo 'built $(MEMBER_IMAGE) and $(OPERATOR_IMAGE)'
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure speed and memory
@@ -104,8 +109,12 @@ sim: ## run the simulator (does not exist yet)
 	@echo 'make $@: the simulator does not exist yet' >&2; exit 1
 
 .PHONY: chart
-chart: ## check and package the Helm chart (does not exist yet)
-	@echo 'make $@: the chart does not exist yet' >&2; exit 1
+chart: ## bring the chart's copy of the CRD up to date, check the chart, and package it to dist/
+	@cp crds/raftclusters.yaml charts/raftbase-operator/files/raftclusters.yaml
+	@command -v helm >/dev/null || { echo 'make $@: helm is missing' >&2; exit 1; }
+	@helm lint --strict --quiet charts/raftbase-operator
+	@mkdir -p dist
+	@helm package --destination dist charts/raftbase-operator
 
 .PHONY: clean
 clean: ## remove what make builds; data and node_modules stay
