@@ -1,0 +1,90 @@
+// The leader's pod is killed under writes: another member leads, `kubectl get raftclusters --watch` shows it within two
+// seconds, the pod comes back with its data and its identity, and nothing acknowledged is lost (F1).
+
+import { afterAll, expect, onTestFailed, test } from 'vitest'
+import { ClusterWriter } from '../support/cluster-writer.ts'
+import { printDiagnostics } from '../support/diagnostics.ts'
+import { kubectl, WatchedCommand } from '../support/kubectl.ts'
+import { identities, RaftCluster } from '../support/raft-cluster.ts'
+import { namespaceOf } from '../support/run.ts'
+import { waitFor } from '../support/wait.ts'
+
+const NAMESPACE = namespaceOf('leader-pod-deleted')
+const SHOWN_MS_MAX = 2_000
+/** Without an acknowledgement, for a client that keeps a connection to the member that dies. */
+const GAP_MS_MAX = 5_000
+
+let cluster: RaftCluster | undefined
+
+afterAll(async () => {
+  await cluster?.delete()
+})
+
+test.each([
+  { how: 'killed', args: ['--grace-period=0', '--force'] },
+  { how: 'deleted', args: [] },
+])(
+  'a leader that is $how is followed by another within two seconds, and comes back with its data',
+  async ({ how, args }) => {
+    onTestFailed(() => printDiagnostics(NAMESPACE))
+    cluster ??= await RaftCluster.create(NAMESPACE, 'demo', {
+      replicas: 3,
+      storage: { whenDeleted: 'Delete' },
+    })
+    const before = await cluster.becomesReady()
+    const leader = before.status!.leader!.name
+    const pod = (await cluster.pods()).find(({ metadata }) => metadata.name === leader)!
+    const writer = await ClusterWriter.start(NAMESPACE, 'demo')
+    await writer.mark()
+
+    const table = [
+      'get',
+      'raftcluster',
+      'demo',
+      '-n',
+      NAMESPACE,
+      '--watch',
+      '--output-watch-events',
+    ]
+    const watch = new WatchedCommand([
+      ...table,
+      '--output',
+      'jsonpath={.object.status.leader.name}{"\\n"}',
+    ])
+    await waitFor({ what: 'the watch to begin', timeoutMs: 10_000 }, async () =>
+      watch.lines.length > 0 ? true : { notYet: watch.lines },
+    )
+    const deletedMs = performance.now()
+    await kubectl(['delete', 'pod', leader, '-n', NAMESPACE, '--wait=false', ...args])
+    const shown = await waitFor(
+      { what: 'another leader', timeoutMs: 30_000, periodMs: 20 },
+      async () => {
+        const line = watch.lines.find(
+          ({ atMs, text }) => atMs > deletedMs && ![leader, ''].includes(text),
+        )
+        return line ?? { notYet: watch.lines }
+      },
+    )
+    await watch.stop()
+
+    const after = await cluster.shows(`${leader} to be back`, 90_000, ({ status }) => {
+      const member = status?.members?.find(({ name }) => name === leader)
+      return status?.ready === '3/3' && status.phase === 'Healthy' && member?.role !== 'Unknown'
+    })
+    await writer.acknowledges(50)
+    const { longestGapMs } = await writer.report()
+    const verified = await writer.verify()
+    await writer.stop()
+
+    console.info(
+      `${leader} ${how}: ${shown.text} shown as leader after ${Math.round(shown.atMs - deletedMs)} ms; ` +
+        `${verified} writes there, ${longestGapMs} ms without an acknowledgement`,
+    )
+    expect(shown.atMs - deletedMs).toBeLessThan(SHOWN_MS_MAX)
+    expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
+    const returned = (await cluster.pods()).find(({ metadata }) => metadata.name === leader)!
+    expect(returned.metadata.uid).not.toBe(pod.metadata.uid)
+    expect(identities(after)).toEqual(identities(before))
+    expect(after.status!.clusterId).toBe(before.status!.clusterId)
+  },
+)

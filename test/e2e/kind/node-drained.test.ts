@@ -1,0 +1,72 @@
+// The leader's node is drained under writes, as for maintenance: its member goes and the others serve; a second drain is
+// refused while it is away; back on its node it has its data and its identity.
+
+import { afterAll, expect, onTestFailed, test } from 'vitest'
+import { ClusterWriter } from '../support/cluster-writer.ts'
+import { printDiagnostics } from '../support/diagnostics.ts'
+import { drain, missingNodes, uncordon, workerNodes } from '../support/nodes.ts'
+import { condition, identities, RaftCluster } from '../support/raft-cluster.ts'
+import { namespaceOf, RUN } from '../support/run.ts'
+
+const NAMESPACE = namespaceOf('node-drained')
+const GAP_MS_MAX = 5_000
+
+let cluster: RaftCluster | undefined
+const drained: string[] = []
+
+afterAll(async () => {
+  for (const node of drained) await uncordon(node)
+  await cluster?.delete()
+})
+
+test('a drained node takes one member, a second one is refused, and nothing acknowledged is lost', async ({
+  skip,
+}) => {
+  skip(RUN.cluster === 'current', 'node-drained would empty nodes of a cluster that others use')
+  const reason = await missingNodes('node-drained', 3)
+  skip(reason !== undefined, reason)
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  cluster = await RaftCluster.create(NAMESPACE, 'demo', {
+    replicas: 3,
+    storage: { whenDeleted: 'Delete' },
+  })
+  const before = await cluster.becomesReady()
+  const nodes = await workerNodes()
+  const leader = before.status!.leader!.name
+  const nodeOf = new Map(before.status!.members!.map(({ name, node }) => [name, node!]))
+  // Preferred anti-affinity, and three nodes for three members.
+  expect(new Set(nodeOf.values()).size).toBe(3)
+  const writer = await ClusterWriter.start(NAMESPACE, 'demo')
+  await writer.mark()
+
+  drained.push(nodeOf.get(leader)!)
+  const first = await drain(nodeOf.get(leader)!, 60)
+  expect(first).toMatchObject({ done: true })
+  await writer.acknowledges(100)
+  const without = await cluster.shows(
+    'two of three',
+    30_000,
+    ({ status }) => status?.ready === '2/3',
+  )
+  expect(without.status!.leader!.name).not.toBe(leader)
+  expect(condition(without, 'QuorumAvailable')?.status).toBe('True')
+
+  const second = nodes.find((node) => node !== nodeOf.get(leader))!
+  drained.push(second)
+  const refused = await drain(second, 8)
+  expect(refused).toMatchObject({ done: false })
+  expect(refused.said).toContain("violate the pod's disruption budget")
+  await writer.acknowledges(50)
+
+  for (const node of drained.splice(0)) await uncordon(node)
+  const after = await cluster.becomesReady()
+  await writer.acknowledges(50)
+  const { longestGapMs } = await writer.report()
+  const verified = await writer.verify()
+  await writer.stop()
+
+  console.info(`${verified} writes there, ${longestGapMs} ms without an acknowledgement`)
+  expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
+  expect(identities(after)).toEqual(identities(before))
+  expect(after.status!.clusterId).toBe(before.status!.clusterId)
+})

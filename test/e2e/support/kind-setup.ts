@@ -1,0 +1,159 @@
+// Runs once before the Kubernetes scenarios, and once after: builds both images from their Dockerfiles, brings them to a
+// cluster, and installs the chart with Helm.
+//
+//   E2E_CLUSTER=current     the cluster that the kubeconfig means, instead of one of kind's that is made and removed
+//   E2E_LOAD_IMAGE=COMMAND  brings the images it is given to the nodes of the current cluster; without it the nodes must
+//                           have them, or be able to pull them
+//   E2E_KIND_IMAGE=IMAGE    the node image of the kind cluster, instead of the one kind was published with
+//   E2E_KEEP=1              leaves cluster and release for a look around
+
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runCommand } from '../../support/command.ts'
+import { printOperator } from './diagnostics.ts'
+import { kubectl } from './kubectl.ts'
+import { applyCrd, installOperator, uninstallOperator } from './operator-release.ts'
+import { namespaceOf, RUN, SCENARIOS } from './run.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..', '..')
+const KIND_CONFIG = JSON.stringify({
+  kind: 'Cluster',
+  apiVersion: 'kind.x-k8s.io/v1alpha4',
+  nodes: [{ role: 'control-plane' }, { role: 'worker' }, { role: 'worker' }, { role: 'worker' }],
+})
+
+export async function setup(): Promise<(() => Promise<void>) | void> {
+  const current = RUN.cluster === 'current'
+  await requireTools(
+    current ? ['docker', 'kubectl', 'helm'] : ['docker', 'kubectl', 'helm', 'kind'],
+  )
+  process.env['E2E_RUN_ID'] = randomBytes(3).toString('hex')
+  const undo: (() => Promise<void>)[] = []
+  const teardown = async (): Promise<void> => {
+    if (process.env['E2E_KEEP'] === '1') {
+      say(`E2E_KEEP=1: kept; export KUBECONFIG=${process.env['KUBECONFIG'] ?? ''}`)
+      return
+    }
+    for (const step of undo.toReversed()) await step()
+  }
+  try {
+    await prepare(current, undo)
+    return teardown
+  } catch (error) {
+    await printOperator()
+    await teardown()
+    throw error
+  }
+}
+
+async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise<void> {
+  const [, cluster] = await Promise.all([
+    buildImages(),
+    current ? undefined : createKindCluster(undo),
+  ])
+  await loadImages([RUN.memberImage, RUN.operatorImage], cluster)
+  const namespaces = [RUN.operatorNamespace, ...SCENARIOS.map(namespaceOf)]
+  if (current) undo.push(() => removeNamespaces(namespaces))
+  for (const name of namespaces) await createNamespace(name)
+  if (current) {
+    await applyCrd()
+    undo.push(uninstallOperator)
+  }
+  await timed('chart installed', installOperator)
+}
+
+async function buildImages(): Promise<void> {
+  await timed('images built', async () => {
+    await run('make', ['--no-print-directory', 'images'], 540_000)
+  })
+}
+
+async function createKindCluster(undo: (() => Promise<void>)[]): Promise<string> {
+  const name = `raftbase-e2e-${RUN.id}`
+  const directory = mkdtempSync(join(tmpdir(), 'raftbase-e2e-'))
+  process.env['KUBECONFIG'] = join(directory, 'kubeconfig')
+  undo.push(async () => {
+    await run('kind', ['delete', 'cluster', '--name', name], 120_000)
+    rmSync(directory, { recursive: true })
+  })
+  const image = process.env['E2E_KIND_IMAGE']
+  await timed('kind cluster created', async () => {
+    await run(
+      'kind',
+      ['create', 'cluster', '--name', name, '--config', '-', '--wait', '180s'].concat(
+        image === undefined || image === '' ? [] : ['--image', image],
+      ),
+      300_000,
+      KIND_CONFIG,
+    )
+    // The workers may come later than the control plane.
+    await kubectl(['wait', 'nodes', '--all', '--for=condition=Ready', '--timeout=120s'], {
+      timeoutMs: 130_000,
+    })
+  })
+  return name
+}
+
+async function loadImages(images: readonly string[], kindCluster: string | undefined) {
+  const load = process.env['E2E_LOAD_IMAGE']
+  await timed('images loaded', async () => {
+    if (kindCluster !== undefined)
+      await run('kind', ['load', 'docker-image', ...images, '--name', kindCluster], 240_000)
+    else if (load !== undefined && load !== '')
+      await run('sh', ['-c', `${load} ${images.join(' ')}`], 240_000)
+    else say(`E2E_LOAD_IMAGE is not set: the nodes are expected to have ${images.join(' and ')}`)
+  })
+}
+
+/** Every namespace enforces the restricted level: whatever does not comply does not start. */
+async function createNamespace(name: string): Promise<void> {
+  await kubectl(['create', 'namespace', name])
+  await kubectl(['label', 'namespace', name, 'pod-security.kubernetes.io/enforce=restricted'])
+}
+
+async function removeNamespaces(names: readonly string[]): Promise<void> {
+  await kubectl(['delete', 'namespaces', ...names, '--ignore-not-found', '--timeout=120s'], {
+    timeoutMs: 130_000,
+  })
+}
+
+async function requireTools(tools: readonly string[]): Promise<void> {
+  const missing: string[] = []
+  for (const tool of tools) {
+    const result = await runCommand(tool, ['version'], { timeoutMs: 20_000 }).catch(() => undefined)
+    // kubectl has no cluster to ask yet; docker needs its engine.
+    if (result === undefined || (tool === 'docker' && result.code !== 0)) missing.push(tool)
+  }
+  if (missing.length === 0) return
+  throw new Error(
+    [
+      '',
+      `THE KUBERNETES SCENARIOS CANNOT RUN: no ${missing.join(', no ')} that works.`,
+      '  need:   docker (for the images), kubectl, helm, and kind unless E2E_CLUSTER=current',
+      '  fix:    install what is missing, start the container engine, put all of them on PATH',
+      '',
+    ].join('\n'),
+  )
+}
+
+async function run(command: string, args: readonly string[], timeoutMs: number, input?: string) {
+  const { code, stdout, stderr } = await runCommand(command, args, {
+    timeoutMs,
+    cwd: ROOT,
+    ...(input === undefined ? {} : { input }),
+  })
+  if (code !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`)
+}
+
+async function timed(what: string, act: () => Promise<void>): Promise<void> {
+  const startedMs = performance.now()
+  await act()
+  say(`${what} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`)
+}
+
+function say(text: string): void {
+  process.stdout.write(`e2e: ${text}\n`)
+}

@@ -1,0 +1,58 @@
+// The nodes members may run on, and what is done to them. A scenario that takes one away needs several.
+
+import { kubectl, tryKubectl } from './kubectl.ts'
+
+interface NodeObject {
+  readonly metadata: { readonly name: string }
+  readonly spec: {
+    readonly taints?: readonly { readonly effect: string }[]
+    readonly unschedulable?: boolean
+  }
+}
+
+/** Names of the nodes that take any pod. */
+export async function workerNodes(): Promise<readonly string[]> {
+  const { items } = JSON.parse(await kubectl(['get', 'nodes', '--output', 'json'])) as {
+    items: readonly NodeObject[]
+  }
+  return items
+    .filter(({ spec }) => spec.unschedulable !== true)
+    .filter(({ spec }) => !spec.taints?.some(({ effect }) => effect !== 'PreferNoSchedule'))
+    .map(({ metadata }) => metadata.name)
+}
+
+/** Says loudly why a scenario is left out; undefined when it can run. */
+export async function missingNodes(scenario: string, needed: number): Promise<string | undefined> {
+  const nodes = await workerNodes()
+  if (nodes.length >= needed) return undefined
+  const reason = `${scenario} needs ${needed} nodes that take pods; this cluster has ${nodes.length}`
+  console.warn(`!!! SKIPPED: ${reason}`)
+  return reason
+}
+
+export async function cordon(node: string): Promise<void> {
+  await kubectl(['cordon', node])
+}
+
+export async function uncordon(node: string): Promise<void> {
+  await kubectl(['uncordon', node])
+}
+
+/** Whether the node was emptied within the time; what kubectl said either way. */
+export async function drain(
+  node: string,
+  seconds: number,
+): Promise<{ readonly done: boolean; readonly said: string }> {
+  const { code, stdout, stderr } = await tryKubectl(
+    [
+      'drain',
+      node,
+      '--ignore-daemonsets',
+      '--delete-emptydir-data',
+      '--force',
+      `--timeout=${seconds}s`,
+    ],
+    { timeoutMs: (seconds + 15) * 1000 },
+  )
+  return { done: code === 0, said: stdout + stderr }
+}

@@ -1,0 +1,87 @@
+// The chart, installed by Helm as its users do. In a cluster of this run's own the operator serves every namespace; in one
+// that is shared with others only the scenarios' own, and the CRD belongs to nobody's release.
+
+import { join } from 'node:path'
+import { helm, kubectl } from './kubectl.ts'
+import { namespaceOf, OPERATOR_DEPLOYMENT, RUN, SCENARIOS } from './run.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..', '..')
+const CHART = join(ROOT, 'charts', 'raftbase-operator')
+
+export async function installOperator(): Promise<void> {
+  await helm(
+    [
+      'install',
+      RUN.release,
+      CHART,
+      '--namespace',
+      RUN.operatorNamespace,
+      ...(RUN.cluster === 'kind' ? [] : sharedClusterValues()),
+      '--wait',
+      '--timeout',
+      '120s',
+    ],
+    150_000,
+  )
+}
+
+export async function uninstallOperator(): Promise<void> {
+  await helm(
+    ['uninstall', RUN.release, '--namespace', RUN.operatorNamespace, '--wait', '--timeout', '60s'],
+    90_000,
+  )
+}
+
+/** `helm test`; returns what the test's pod printed. */
+export async function testRelease(): Promise<string> {
+  const args = ['test', RUN.release, '--namespace', RUN.operatorNamespace, '--logs']
+  return helm([...args, '--timeout', '150s'], 180_000)
+}
+
+/** Kills every operator at once, without a chance to end what it is doing. */
+export async function killOperators(): Promise<void> {
+  await kubectl([
+    'delete',
+    'pods',
+    '--namespace',
+    RUN.operatorNamespace,
+    '--selector',
+    'app.kubernetes.io/name=raftbase-operator',
+    '--grace-period=0',
+    '--force',
+    '--wait=false',
+  ])
+}
+
+export async function operatorLogs(lines: number): Promise<string> {
+  return kubectl([
+    'logs',
+    `--namespace=${RUN.operatorNamespace}`,
+    `--selector=app.kubernetes.io/name=raftbase-operator`,
+    `--tail=${lines}`,
+    '--prefix',
+    '--ignore-errors',
+  ])
+}
+
+export async function operatorRolledOut(): Promise<void> {
+  const deployment = `deployment/${OPERATOR_DEPLOYMENT}`
+  await kubectl(
+    ['rollout', 'status', deployment, '--namespace', RUN.operatorNamespace, '--timeout=90s'],
+    { timeoutMs: 100_000 },
+  )
+}
+
+/** Where somebody else's CRD may be installed already: it is brought up to date and left there. */
+export async function applyCrd(): Promise<void> {
+  const file = join(ROOT, 'crds', 'raftclusters.yaml')
+  await kubectl(['apply', '--server-side', '--force-conflicts', '--filename', file])
+  await kubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+}
+
+function sharedClusterValues(): string[] {
+  const namespaces = SCENARIOS.map(namespaceOf)
+  return ['--set', 'crds.enabled=false', '--set', 'rbac.scope=Namespaces'].concat(
+    namespaces.flatMap((name, i) => ['--set', `rbac.namespaces[${i}]=${name}`]),
+  )
+}

@@ -1,0 +1,52 @@
+// What one run of the Kubernetes scenarios works with. The setup decides it, and hands it to the scenarios' processes
+// through the environment.
+
+import { VERSION } from '../../../member/src/version.ts'
+
+/** Each is a file of test/e2e/kind/ and gets a namespace of its own. They run in this order. */
+export const SCENARIOS = [
+  'bootstrap',
+  'leader-pod-deleted',
+  'operator-killed',
+  'pod-unschedulable',
+  'node-drained',
+  'deletion',
+  'operator-reinstalled',
+] as const
+export type Scenario = (typeof SCENARIOS)[number]
+
+export interface Run {
+  /** `kind`: a cluster of this run alone. `current`: whatever the kubeconfig means, shared with others. */
+  readonly cluster: 'kind' | 'current'
+  readonly id: string
+  readonly memberImage: string
+  readonly operatorImage: string
+  /** Namespace and name of the Helm release. */
+  readonly operatorNamespace: string
+  readonly release: string
+}
+
+/** Read each time: this module may be loaded before the setup has decided. */
+export const RUN: Run = {
+  get cluster() {
+    return process.env['E2E_CLUSTER'] === 'current' ? 'current' : 'kind'
+  },
+  get id() {
+    const id = process.env['E2E_RUN_ID']
+    if (id === undefined) throw new Error('E2E_RUN_ID is not set: the setup has not run')
+    return id
+  },
+  get operatorNamespace() {
+    return `raftbase-e2e-${this.id}`
+  },
+  memberImage: `raftbase/member:${VERSION}`,
+  operatorImage: `raftbase/operator:${VERSION}`,
+  release: 'raftbase',
+}
+
+export function namespaceOf(scenario: Scenario): string {
+  return `${RUN.operatorNamespace}-${scenario}`
+}
+
+/** The deployment that the release makes. */
+export const OPERATOR_DEPLOYMENT = `${RUN.release}-operator`
