@@ -19,6 +19,16 @@ const STANDARD_NAMES: readonly string[] = [
   'process_start_time_seconds',
 ]
 
+/** Names of the operator's that are counts or states without a unit. */
+const UNITLESS_NAMES: readonly string[] = [
+  'raftbase_operator_cluster_phase',
+  'raftbase_operator_cluster_quorum_margin',
+  'raftbase_operator_informer_synced',
+  'raftbase_operator_leader',
+  'raftbase_operator_open_status_streams',
+  'raftbase_operator_workqueue_depth',
+]
+
 const NAME_PATTERN = new RegExp(`^raftbase_[a-z]+(_[a-z0-9]+)+_(${UNITS})$`)
 const LABEL_PATTERN = /^[a-z][a-z0-9_]*$/
 const SERIES_MAX_DEFAULT = 128
@@ -27,7 +37,8 @@ const OTHER = 'other'
 /** Whether `name` reads `raftbase_<module>_<thing>_<unit>`, with `_total` at the end of counters and of nothing else. */
 export function isMetricName(name: string, type: MetricType): boolean {
   if (name.endsWith('_total') !== (type === 'counter')) return false
-  return STANDARD_NAMES.includes(name) || NAME_PATTERN.test(name)
+  if (STANDARD_NAMES.includes(name) || UNITLESS_NAMES.includes(name)) return true
+  return NAME_PATTERN.test(name)
 }
 
 export class Counter {

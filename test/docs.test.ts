@@ -2,10 +2,12 @@
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { systemClock } from '../lib/clock.ts'
 import { ERROR_CODES } from '../lib/errors.ts'
 import { Registry } from '../lib/metrics.ts'
 import { registerProcessMetrics } from '../lib/process-metrics.ts'
 import { NodeMetrics } from '../member/src/metrics.ts'
+import { OperatorMetrics, registerOperatorFigures } from '../operator/src/metrics.ts'
 import { registerRestMetrics } from '../member/src/rest/metrics.ts'
 
 const none = () => 0
@@ -21,6 +23,15 @@ const REGISTRARS: readonly ((registry: Registry) => void)[] = [
   },
   (registry) => {
     registerRestMetrics(registry, { inFlight: none, heldBodyBytes: none, openConnections: none })
+  },
+  (registry) => {
+    new OperatorMetrics(registry, { clock: systemClock, version: '0' }).informer('Pod')
+    registerOperatorFigures(registry, {
+      isLeader: unread,
+      queueDepth: unread,
+      openStreams: unread,
+      clusters: unread,
+    })
   },
 ]
 

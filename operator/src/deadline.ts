@@ -35,6 +35,11 @@ export class Deadline {
     return this.#hasPassed
   }
 
+  /** From now on only the parent ends it. */
+  stopTimer(): void {
+    this.#cancelTimer()
+  }
+
   cancel(): void {
     this.#cancelTimer()
     this.#parent?.removeEventListener('abort', this.#onParentAbort)

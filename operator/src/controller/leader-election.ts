@@ -11,7 +11,8 @@ import { LEASES } from '../api/resource-types.ts'
 import { Deadline, pause } from '../deadline.ts'
 import { isKubeError } from '../kube/errors.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
-import { leaseObject, type LeaseRecord, microTime, readLease } from './lease-record.ts'
+import { microTime } from '../kube/micro-time.ts'
+import { leaseObject, type LeaseRecord, readLease } from './lease-record.ts'
 
 export interface ElectionTimes {
   /** A Lease that was not renewed for so long may be taken. */

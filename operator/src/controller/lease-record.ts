@@ -48,11 +48,6 @@ export function leaseObject(options: {
   }
 }
 
-/** A MicroTime: the API server insists on six digits of the second. */
-export function microTime(wallMs: number): string {
-  return new Date(wallMs).toISOString().replace(/\.(\d{3})Z$/, '.$1000Z')
-}
-
 function countOf(value: unknown): number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? value : 0
 }
