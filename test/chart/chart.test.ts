@@ -128,6 +128,7 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     { set: 'image.pullPolicy=Sometimes', said: 'pullPolicy' },
     { set: 'image.digest=sha256:12', said: 'digest' },
     { set: 'memberImage.tag=1', said: 'tag' },
+    { set: 'memberImage.repository=raftbase/member:1', said: 'repository' },
     { set: 'rbac.scope=namespace', said: 'scope' },
     { set: 'rbac.namespaces[0]=Prod', said: 'namespaces' },
     { set: 'logLevel=loud', said: 'logLevel' },

@@ -1,16 +1,15 @@
-// The chart's admission policies and rights, tried on a real API server: what others may not do to a cluster's objects,
-// and that the operator may, with the rights the chart gives it and no more.
+// The chart installed by Helm on a real API server: what others may not do to a cluster's objects, that the operator may,
+// with the rights the chart gives it and no more, what an uninstall leaves, and that no second operator serves the same
+// namespaces.
 
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import type { CommandResult } from '../support/command.ts'
 import { waitFor } from '../e2e/support/wait.ts'
-import { CHART, helm, missingHelm } from '../support/helm.ts'
+import { CHART, helm, type HelmResult, missingHelm } from '../support/helm.ts'
 
-const WHAT = 'the tests of the admission policies'
+const WHAT = 'the tests of the installed chart'
 const SKIPPED = missingApiServer(WHAT) ?? missingHelm(WHAT)
-const CRD = join(import.meta.dirname, '..', '..', 'crds', 'raftclusters.yaml')
 const OPERATOR = '--as=system:serviceaccount:raftbase-system:raftbase-operator'
 const COLLECTOR = '--as=system:serviceaccount:kube-system:namespace-controller'
 const LABELS = { 'raftbase.io/cluster': 'demo', 'app.kubernetes.io/name': 'raftbase' }
@@ -21,13 +20,11 @@ let server: ApiServer
 beforeAll(async () => {
   if (SKIPPED !== undefined) return
   server = await ApiServer.start()
-  await server.mustKubectl(['apply', '--server-side', '-f', CRD])
-  for (const name of [SERVED, 'other']) await server.mustKubectl(['create', 'namespace', name])
-  await server.mustKubectl(['create', 'namespace', 'raftbase-system'])
-  const values = `crds.enabled=false,rbac.scope=Namespaces,rbac.namespaces[0]=${SERVED}`
-  const release = ['raftbase', CHART, '--namespace', 'raftbase-system']
-  const { stdout } = await helm('template', ...release, '--no-hooks', '--set', values)
-  await server.mustKubectl(['apply', '-f', '-'], stdout)
+  for (const name of [SERVED, 'other', 'third'])
+    await server.mustKubectl(['create', 'namespace', name])
+  const installed = await install('raftbase', 'raftbase-system', SERVED)
+  if (installed.code !== 0) throw new Error(installed.stderr)
+  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
   // Whoever takes a namespace away has all rights, in a cluster that has one.
   const role = ['create', 'clusterrolebinding', 'collector', '--clusterrole=cluster-admin']
   await server.mustKubectl([...role, '--serviceaccount=kube-system:namespace-controller'])
@@ -123,6 +120,57 @@ describe.skipIf(SKIPPED !== undefined)('the admission policies', { timeout: 60_0
   })
 })
 
+describe.skipIf(SKIPPED !== undefined)('a release', { timeout: 60_000 }, () => {
+  test('that would serve a namespace another one serves is refused, one for other namespaces is not', async () => {
+    const taken = 'an operator of release raftbase-system/raftbase already serves namespace prod'
+    expectRefused(await install('second', 'third', SERVED, 'crds.enabled=false'), taken)
+    expectRefused(await install('second', 'third', undefined, 'crds.enabled=false'), taken)
+    expectAllowed(await install('second', 'third', 'other', 'crds.enabled=false'))
+    expectAllowed(await uninstall('second', 'third'))
+  })
+
+  test('of the whole cluster is the only one', async () => {
+    expectAllowed(await uninstall('raftbase', 'raftbase-system'))
+    expectAllowed(await install('raftbase', 'raftbase-system'))
+    const taken = 'an operator of release raftbase-system/raftbase already serves every namespace'
+    expectRefused(await install('second', 'third', 'other', 'crds.enabled=false'), taken)
+    expectRefused(await install('second', 'third', undefined, 'crds.enabled=false'), taken)
+  })
+
+  test('that is uninstalled leaves the definition and every RaftCluster, and takes them over when it is back', async () => {
+    await create(SERVED, cluster('kept', {}))
+    expectAllowed(await uninstall('raftbase', 'raftbase-system'))
+    expectAllowed(await run('get', 'raftcluster', 'kept', '-n', SERVED))
+    const left = await run('get', 'validatingadmissionpolicies,clusterroles', '-o', 'name')
+    expect(left.stdout).not.toContain('/raftbase')
+    expectAllowed(await install('raftbase', 'raftbase-system'))
+    expectAllowed(await run('get', 'raftcluster', 'kept', '-n', SERVED))
+    expectAllowed(await uninstall('raftbase', 'raftbase-system'))
+    expectRefused(await install('renamed', 'third'), 'invalid ownership metadata')
+    expectAllowed(
+      await install('renamed', 'third', undefined, 'crds.enabled=true', '--take-ownership'),
+    )
+  })
+})
+
+/** Serves one namespace, or all. */
+async function install(
+  release: string,
+  namespace: string,
+  served?: string,
+  set = 'crds.enabled=true',
+  ...rest: readonly string[]
+): Promise<HelmResult> {
+  const scope = served === undefined ? '' : `,rbac.scope=Namespaces,rbac.namespaces[0]=${served}`
+  const flags = ['--namespace', namespace, '--create-namespace', '--set', set + scope, ...rest]
+  return helm('install', release, CHART, '--kubeconfig', server.kubeconfig, ...flags)
+}
+
+async function uninstall(release: string, namespace: string): Promise<HelmResult> {
+  const flags = ['--namespace', namespace, '--kubeconfig', server.kubeconfig]
+  return helm('uninstall', release, ...flags)
+}
+
 function run(...args: readonly string[]): Promise<CommandResult> {
   return server.kubectl(args)
 }
@@ -136,11 +184,11 @@ async function create(namespace: string, object: object): Promise<void> {
   await server.mustKubectl(['apply', '-n', namespace, '-f', '-'], JSON.stringify(object))
 }
 
-function expectAllowed(result: CommandResult): void {
+function expectAllowed(result: HelmResult): void {
   expect(result).toMatchObject({ code: 0 })
 }
 
-function expectRefused(result: CommandResult, reason: string): void {
+function expectRefused(result: HelmResult, reason: string): void {
   expect(result).toMatchObject({ code: 1 })
   expect(result.stderr).toContain(reason)
 }
