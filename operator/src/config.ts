@@ -71,16 +71,21 @@ export function loadOperatorConfig(sources: ConfigSources): LoadedConfig {
   if (gathered.switches.has('help')) return { kind: 'help' }
   if (gathered.switches.has('version')) return { kind: 'version' }
   const reader = new Reader(gathered)
+  const { environment } = sources
   const config: OperatorConfig = {
-    kubeconfig: reader.read('kubeconfig', kubeconfigOf(sources.environment), parseText),
-    namespace: reader.read('namespace', undefined, parseLabel),
+    kubeconfig: reader.read('kubeconfig', kubeconfigOf(environment), parseText),
+    namespace: reader.read('namespace', environment['POD_NAMESPACE'] || undefined, parseLabel),
     watchNamespaces: reader.read('watch-namespaces', undefined, parseLabels),
-    memberRepository: reader.read('member-repository', 'raftbase/member', parseRepository),
+    memberRepository: reader.read('member-image', 'raftbase/member', parseRepository),
     metricsListen: reader.read('metrics-addr', { host: '::', port: 8080 }, parseListen),
     workers: reader.read('workers', 4, integerIn(1, 64)),
     kubeQps: reader.read('kube-qps', 50, integerIn(1, 1000)),
     kubeBurst: reader.read('kube-burst', 100, integerIn(1, 5000)),
-    identity: reader.read('identity', identityOf(sources.hostName), parseIdentity),
+    identity: reader.read(
+      'identity',
+      identityOf(environment['POD_NAME'] || sources.hostName),
+      parseIdentity,
+    ),
     leaseName: reader.read('lease-name', 'raftbase-operator', parseLabel),
     election: {
       leaseMs: reader.read('lease-duration', ELECTION_TIMES.leaseMs, parseDuration),

@@ -29,7 +29,7 @@ export const OPERATOR_SETTINGS = [
     name: 'namespace',
     aliases: [],
     help: 'namespace of the operator itself, where its Lease lies',
-    fallback: "the pod's, or that of the kubeconfig's context, or default",
+    fallback: "POD_NAMESPACE, that of the pod or of the kubeconfig's context, or default",
     accepted: 'a DNS label of at most 63 characters',
   },
   {
@@ -40,7 +40,7 @@ export const OPERATOR_SETTINGS = [
     accepted: 'DNS labels separated by commas',
   },
   {
-    name: 'member-repository',
+    name: 'member-image',
     aliases: [],
     help: "image of members whose RaftCluster names none; the tag is the RaftCluster's version",
     fallback: 'raftbase/member',
@@ -78,7 +78,7 @@ export const OPERATOR_SETTINGS = [
     name: 'identity',
     aliases: [],
     help: 'name of this process in the Lease and in Events; a random part is added',
-    fallback: 'the host name, which in a pod is its name',
+    fallback: 'POD_NAME, else the host name',
     accepted: '1 to 63 letters, digits, dots and dashes',
   },
   {
