@@ -75,13 +75,16 @@ export interface Running {
 export interface RunOptions {
   readonly log: Logger
   readonly timers: Timers
-  readonly start: () => Promise<Running>
+  /** `signal` aborts when a stop is wanted: a start that has not ended may give up with SHUTTING_DOWN. */
+  readonly start: (signal: AbortSignal) => Promise<Running>
   /** A stop that takes longer ends the process without it, with EXIT_FAILED. */
   readonly stopTimeoutMs: number
   /** Resolves with a reason when something else than a signal wants a stop. */
   readonly stopRequested?: Promise<string> | undefined
   /** Whether this failure is the intended end of the process: stop in order, EXIT_CLEAN. */
   readonly isIntendedEnd?: (error: Error) => boolean
+  /** What the process ends of, if not of a stop that was wanted. Must not throw. */
+  readonly onFailure?: (error: unknown) => void
 }
 
 /**
@@ -90,7 +93,7 @@ export interface RunOptions {
  */
 export async function runProcess(options: RunOptions): Promise<number> {
   const { log, isIntendedEnd } = options
-  exitOnUncaught(log)
+  exitOnUncaught(options)
   const wishes = [
     stopSignal((exitCode) => {
       log.warn('second signal: ending at once')
@@ -99,29 +102,34 @@ export async function runProcess(options: RunOptions): Promise<number> {
   ]
   if (options.stopRequested !== undefined) wishes.push(options.stopRequested)
   const stopWanted = Promise.race(wishes)
-  const starting = options.start()
+  const stopping = new AbortController()
+  const starting = options.start(stopping.signal)
   let ending: string | Error
   try {
     const failed = starting.then((running) => running.failed)
     ending = await Promise.race([stopWanted, failed])
   } catch (error) {
-    return fail(log, error, 'start failed')
+    return fail(options, error, 'start failed')
   }
   if (ending instanceof Error) {
-    if (isIntendedEnd?.(ending) !== true) return fail(log, ending, 'failed')
+    if (isIntendedEnd?.(ending) !== true) return fail(options, ending, 'failed')
+    options.onFailure?.(ending)
     log.info({ err: ending }, 'stopping')
   } else {
     log.info({ reason: ending }, 'stopping')
   }
+  stopping.abort()
   return stopInTime(options, starting)
 }
 
-/** Stops what runs, or what is about to: a start that is under way is waited for. */
+/** Stops what runs, or what is about to: a start that does not give up by itself is waited for. */
 async function stopInTime(options: RunOptions, starting: Promise<Running>): Promise<number> {
   const { log, timers, stopTimeoutMs } = options
   const timedOut = Promise.withResolvers<number>()
   const timer = timers.after(stopTimeoutMs, () => {
     log.error({ stopTimeoutMs }, 'stop took too long')
+    const details = { stopTimeoutMs }
+    options.onFailure?.(new RaftbaseError('TIMEOUT', 'stop took too long', { details }))
     timedOut.resolve(EXIT_FAILED)
   })
   const stopped = starting
@@ -131,8 +139,11 @@ async function stopInTime(options: RunOptions, starting: Promise<Running>): Prom
         log.info('stopped')
         return EXIT_CLEAN
       },
-      (error: unknown) =>
-        hasCode(error, 'SHUTTING_DOWN') ? EXIT_CLEAN : fail(log, error, 'stop failed'),
+      (error: unknown) => {
+        if (!hasCode(error, 'SHUTTING_DOWN')) return fail(options, error, 'stop failed')
+        log.info('stopped')
+        return EXIT_CLEAN
+      },
     )
   const code = await Promise.race([stopped, timedOut.promise])
   timer.cancel()
@@ -140,11 +151,12 @@ async function stopInTime(options: RunOptions, starting: Promise<Running>): Prom
 }
 
 function fail(
-  log: Logger,
+  { log, onFailure }: RunOptions,
   err: unknown,
   message: 'start failed' | 'stop failed' | 'failed',
 ): number {
   log.fatal({ err }, message)
+  onFailure?.(err)
   return EXIT_FAILED
 }
 
@@ -167,9 +179,10 @@ export function stopSignal(onSecond: (exitCode: number) => void): Promise<string
 }
 
 /** A bug: the line says which, the process ends, and whoever started it starts it again. */
-function exitOnUncaught(log: Logger): void {
+function exitOnUncaught({ log, onFailure }: RunOptions): void {
   process.on('uncaughtException', (err, origin) => {
     log.fatal({ err, origin }, 'uncaught error')
+    onFailure?.(err)
     process.exit(EXIT_FAILED)
   })
 }

@@ -162,8 +162,8 @@ function contradictionsOf(document: MembershipDocument): string[] {
   if (made !== describeInitialCluster(voters)) {
     problems.push('initialCluster: does not name exactly the members and their URLs')
   }
-  if (members.some(({ state }) => state !== 'Voter')) {
-    problems.push('members: a cluster is made of voters')
+  if (members.some(({ state, incarnation }) => state !== 'Voter' || incarnation !== 1)) {
+    problems.push('members: a cluster is made of voters, each in its first incarnation')
   }
   if (clusterId !== undefined && clusterId !== clusterIdOf(token, made)) {
     problems.push('clusterId: is not what token and initialCluster make')

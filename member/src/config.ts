@@ -44,6 +44,7 @@ import {
   listOf,
   oneOf,
   parseDataDir,
+  parsePath,
   parseInitialCluster,
   parseInteger,
   parseName,
@@ -72,6 +73,12 @@ export interface MemberConfig {
   readonly initialCluster: readonly InitialMember[]
   readonly initialClusterState: 'new' | 'existing'
   readonly initialClusterToken: string
+  /** Probes and metrics only; may be none. */
+  readonly listenMetrics: readonly ListenAddress[]
+  /** Absolute. Given, the three before it do not count. */
+  readonly membershipFile: string | undefined
+  /** Absolute; undefined: the system's, if there is one. */
+  readonly terminationLog: string | undefined
   readonly heartbeatMs: number
   readonly electionMs: number
   readonly snapshotLogBytes: number
@@ -119,6 +126,7 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
   const reader = new SettingsReader(gathered)
   const config = readConfig(reader, sources.workingDirectory)
   checkCluster(config, reader)
+  checkMembership(config, reader)
   checkListeners(config, reader)
   checkTiming(config, reader)
   checkDataDir(config, reader)
@@ -161,6 +169,13 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
     initialCluster: reader.read('initial-cluster', [self], parseInitialCluster),
     initialClusterState: reader.read('initial-cluster-state', 'new', oneOf(['new', 'existing'])),
     initialClusterToken: reader.read('initial-cluster-token', 'raftbase', parseToken),
+    listenMetrics: reader.read('listen-metrics-urls', [], listOf(parseListenUrl)),
+    membershipFile: reader.read('membership-file', undefined, (text) =>
+      parsePath(text, workingDirectory),
+    ),
+    terminationLog: reader.read('termination-log', undefined, (text) =>
+      parsePath(text, workingDirectory),
+    ),
     heartbeatMs: reader.read('heartbeat-interval', HEARTBEAT_MS_DEFAULT, parseHeartbeat),
     electionMs: reader.read('election-timeout', ELECTION_MS_DEFAULT, parseInteger),
     snapshotLogBytes: reader.read(
@@ -237,12 +252,29 @@ function checkCluster(config: MemberConfig, reader: SettingsReader): void {
   reader.refuse('advertise-peer-url', reason)
 }
 
+/** Two sources of the same truth: one of them would be wrong. */
+function checkMembership({ membershipFile }: MemberConfig, reader: SettingsReader): void {
+  if (membershipFile === undefined) return
+  for (const name of [
+    'initial-cluster',
+    'initial-cluster-state',
+    'initial-cluster-token',
+  ] as const) {
+    if (!reader.isGiven(name)) continue
+    reader.refuse(name, `is said by ${reader.field('membership-file')}, which is given as well`)
+  }
+}
+
 /** No two listeners of this member may take the same port of the same address. */
 function checkListeners(config: MemberConfig, reader: SettingsReader): void {
   const listeners = [
     ...config.listenClient.map((address) => ({ setting: 'client-url' as const, address })),
     ...config.listenPeer.map((address) => ({ setting: 'peer-url' as const, address })),
     { setting: 'api-addr' as const, address: config.apiListen },
+    ...config.listenMetrics.map((address) => ({
+      setting: 'listen-metrics-urls' as const,
+      address,
+    })),
   ]
   for (const [position, later] of listeners.entries()) {
     const clash = listeners

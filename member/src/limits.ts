@@ -35,6 +35,9 @@ export const QUOTA_BACKEND_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MIN = 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MAX = 64 * 1024 * 1024 * 1024
 
+/** How long leadership may take to be handed over at a stop, in milliseconds. */
+export const HAND_OVER_TIMEOUT_MS = 5000
+
 /** How long a stop may take before the process ends without it, in milliseconds. */
 export const STOP_TIMEOUT_MS = 10_000
 

@@ -1,7 +1,8 @@
 // The composition root: builds every module of a member from its configuration and owns the order in which they start and
-// stop. Listeners that can be refused are opened before the member takes part in the cluster; at a stop leadership goes
-// first, then the front ends, then the member itself.
+// stop. The front ends come first, so that a member tells how it is while it reads its disk, or waits for an operator; at a
+// stop leadership goes first, then the front ends, then the member itself, and the probes last.
 
+import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
 import { RaftbaseError } from '../../lib/errors.ts'
@@ -13,17 +14,22 @@ import { registerProcessMetrics } from '../../lib/process-metrics.ts'
 import type { HostPort } from './address.ts'
 import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
-import { checkLimits } from './limits.ts'
-import { openDataDirectory } from './node/data-directory.ts'
-import { identityOf } from './node/identity.ts'
+import { checkLimits, HAND_OVER_TIMEOUT_MS } from './limits.ts'
+import { MemberHost } from './node/host.ts'
+import type { Identity, InitialMember } from './node/identity.ts'
 import { Member } from './node/member.ts'
+import { MembershipSource } from './node/membership-source.ts'
 import { NodeMetrics } from './metrics.ts'
 import { nodeSettings } from './node/settings.ts'
+import { type OpenMemberOptions, Starter } from './node/starter.ts'
 import { createRestApp, type RestServer } from './rest/app.ts'
 import { REST_LIMITS } from './rest/limits.ts'
+import { createProbeServer } from './rest/probe-listener.ts'
 import {
+  askPeer,
   DEFAULT_TRANSPORT_LIMITS,
   PEER_PROTOCOL_VERSION,
+  type PeerAnswer,
   PeerTransport,
   tcpNetwork,
 } from './transport/peer-transport.ts'
@@ -34,6 +40,8 @@ import { DiskFileSystem } from './wal/disk.ts'
 const TRANSPORT_GRACE_MS = 200
 /** How many heartbeats without a word from a peer close its connections. */
 const SILENT_ELECTIONS = 2
+/** How long a member with a blank disk waits for its peers to say whether they know it. */
+const QUESTION_TIMEOUT_MS = 1500
 
 export interface RunningMember {
   stop(): Promise<void>
@@ -41,16 +49,17 @@ export interface RunningMember {
   readonly failed: Promise<Error>
 }
 
-/** Rejects, with everything that was opened closed again, when the member cannot start. */
+/** Rejects, with everything that was opened closed again, when the member cannot start or `signal` aborts. */
 export async function startMember(
   config: MemberConfig,
-  deps: { readonly log: Logger },
+  deps: { readonly log: Logger; readonly signal?: AbortSignal },
 ): Promise<RunningMember> {
   checkLimits()
   const failed = Promise.withResolvers<Error>()
   const lifecycle = new Lifecycle({ log: deps.log })
   try {
-    await open({ config, log: deps.log, lifecycle, onFailure: failed.resolve })
+    const opened = open({ config, log: deps.log, lifecycle, onFailure: failed.resolve })
+    await Promise.race([opened, aborted(deps.signal)])
   } catch (error) {
     await lifecycle.stop()
     throw error
@@ -65,61 +74,137 @@ interface OpenOptions {
   readonly onFailure: (error: Error) => void
 }
 
+/** Who asks is answered from the first moment: only the member itself waits for its disk. */
 async function open(options: OpenOptions): Promise<void> {
-  const { config, lifecycle } = options
+  const { config, log, lifecycle } = options
   const registry = new Registry()
   const startedAtMs = systemClock.wallMs() - process.uptime() * 1000
   const stopSampling = registerProcessMetrics(registry, { version: VERSION, startedAtMs })
-  const { member, log } = await openMember({ ...options, registry })
+  const { name, electionMs } = config
+  const host = new MemberHost({
+    name,
+    version: VERSION,
+    electionMs,
+    clock: systemClock,
+    timers: systemTimers,
+  })
+  const metrics = new NodeMetrics(registry)
+  metrics.observe(host)
+  const starter = createStarter({ ...options, host, metrics })
+  for (const address of config.listenMetrics) {
+    await lifecycle.start({
+      name: 'probes',
+      open: () => openProbes({ address, host, registry }),
+      close: closeServer,
+    })
+  }
   await lifecycle.start({
     name: 'member',
-    open: () => Promise.resolve(member),
+    open: () => Promise.resolve(),
     close: async () => {
       stopSampling()
-      await member.stop(TRANSPORT_GRACE_MS)
+      await starter.stop()
     },
   })
   await lifecycle.start({
     name: 'rest',
-    open: () => openRest({ config, member, log, registry }),
+    open: () => openRest({ config, host, log, registry }),
     close: (app) => app.close(),
   })
   for (const address of config.listenClient) {
     await lifecycle.start({
       name: 'client listener',
-      open: () => openClient({ address, member, config }),
+      open: () => openClient({ address, host, config }),
       close: closeServer,
     })
   }
   await lifecycle.start({
     name: 'peers',
-    open: () => member.start(),
-    close: () => member.handOver(2 * config.electionMs),
+    open: () => starter.start(),
+    close: async () => {
+      host.stopping()
+      await host.member?.handOver(HAND_OVER_TIMEOUT_MS)
+    },
   })
-  log.info({ api: config.advertiseApiUrls, peers: config.advertisePeerUrls }, 'member started')
+}
+
+function createStarter(
+  options: OpenOptions & { readonly host: MemberHost; readonly metrics: NodeMetrics },
+): Starter {
+  const { config, log, host } = options
+  const onFailure = (error: unknown): void => options.onFailure(asError(error))
+  const membership = membershipSource(config, { log, host })
+  return new Starter({
+    host,
+    configured: {
+      name: config.name,
+      token: config.initialClusterToken,
+      advertisePeerUrls: config.advertisePeerUrls,
+      initialCluster: config.initialCluster,
+      initialClusterState: config.initialClusterState,
+    },
+    dataDir: config.dataDir,
+    fs: new DiskFileSystem(),
+    log,
+    membership,
+    askPeers,
+    openMember: (opening) => openMember({ ...options, ...opening, onFailure }),
+    onFailure,
+    graceMs: TRANSPORT_GRACE_MS,
+  })
+}
+
+function membershipSource(
+  { name, membershipFile }: MemberConfig,
+  { log, host }: { log: Logger; host: MemberHost },
+): MembershipSource | undefined {
+  if (membershipFile === undefined) return undefined
+  const source = new MembershipSource({
+    name,
+    read: () => readFile(membershipFile, 'utf8'),
+    timers: systemTimers,
+    log,
+    onChange: () => host.changed(),
+  })
+  host.reportMembershipFile(() => source.status)
+  return source
+}
+
+/** Whoever cannot be resolved or does not answer in time has no say. */
+async function askPeers(
+  identity: Identity,
+  members: readonly InitialMember[],
+): Promise<readonly PeerAnswer[]> {
+  const network = tcpNetwork()
+  const answers = await Promise.all(
+    members
+      .flatMap((member) => member.peerUrls)
+      .map((url) =>
+        askPeer({
+          url,
+          about: identity.memberId,
+          network,
+          timers: systemTimers,
+          timeoutMs: QUESTION_TIMEOUT_MS,
+        }),
+      ),
+  )
+  return answers.filter((answer) => answer !== undefined)
 }
 
 async function openMember(
-  options: OpenOptions & { readonly registry: Registry },
-): Promise<{ member: Member; log: Logger }> {
-  const { config, registry } = options
-  const fs = new DiskFileSystem()
-  const directory = await openDataDirectory({
-    fs,
-    path: config.dataDir,
-    identity: identityOf({
-      token: config.initialClusterToken,
-      name: config.name,
-      members: config.initialCluster,
-    }),
-    isNewCluster: config.initialClusterState === 'new',
-  })
+  options: OpenMemberOptions & {
+    readonly config: MemberConfig
+    readonly log: Logger
+    readonly metrics: NodeMetrics
+    readonly onFailure: (error: unknown) => void
+  },
+): Promise<Member> {
+  const { config, metrics, directory, plan, onFailure, onRemoved } = options
   const { identity } = directory
   const log = options.log.child({ memberId: identity.memberId, cluster: identity.clusterId })
-  const clock = systemClock
-  const timers = systemTimers
-  const prng = systemPrng()
-  const metrics = new NodeMetrics(registry)
+  const [clock, timers, prng] = [systemClock, systemTimers, systemPrng()]
+  let member: Member | undefined
   const transport = new PeerTransport({
     identity: { ...identity, protocolVersion: PEER_PROTOCOL_VERSION },
     listen: config.listenPeer,
@@ -134,10 +219,14 @@ async function openMember(
       keepAliveTimeoutMs: SILENT_ELECTIONS * config.electionMs,
     },
     metrics: metrics.transport,
+    isRemoved: (id) => member?.stateMachine.removed.has(id) ?? false,
+    hasTakenPart: (id) => member?.hasTakenPart(id) ?? false,
+    onRemoved: () => member?.removedBy(),
   })
-  const member = await Member.open({
+  member = await Member.open({
     directory,
-    initialMembers: config.initialCluster,
+    initialMembers: plan.members,
+    joinPeers: plan.peers,
     attributes: {
       peerUrls: config.advertisePeerUrls,
       clientUrls: config.advertiseClientUrls,
@@ -151,7 +240,7 @@ async function openMember(
       snapshotLogBytes: config.snapshotLogBytes,
       quotaBytes: config.quotaBackendBytes ?? Number.POSITIVE_INFINITY,
     }),
-    fs,
+    fs: new DiskFileSystem(),
     transport,
     clock,
     timers,
@@ -159,21 +248,31 @@ async function openMember(
     log,
     metrics,
     origin: randomId(),
-    onFailure: (error) => options.onFailure(asError(error)),
+    onFailure,
+    onRemoved,
   })
-  metrics.observe(member)
-  return { member, log }
+  return member
+}
+
+async function openProbes(options: {
+  address: HostPort
+  host: MemberHost
+  registry: Registry
+}): Promise<Server> {
+  const { address, host, registry } = options
+  const server = createProbeServer({ node: host, metrics: registry })
+  return listening(server, address, 'listen-metrics-urls')
 }
 
 async function openRest(options: {
   config: MemberConfig
-  member: Member
+  host: MemberHost
   log: Logger
   registry: Registry
 }): Promise<RestServer> {
-  const { config, member, log, registry } = options
+  const { config, host, log, registry } = options
   const limits = { ...REST_LIMITS, requestBytesMax: config.maxRequestBytes }
-  const app = createRestApp({ node: member, log, metrics: registry, limits })
+  const app = createRestApp({ node: host, log, metrics: registry, limits })
   try {
     await app.listen({ ...config.apiListen })
   } catch (error) {
@@ -185,15 +284,29 @@ async function openRest(options: {
 
 function openClient(options: {
   address: HostPort
-  member: Member
+  host: MemberHost
   config: MemberConfig
 }): Promise<Server> {
-  const { address, member, config } = options
-  const server = createClientServer({ node: member, healthTimeoutMs: 5 * config.electionMs })
+  const { address, host, config } = options
+  const server = createClientServer({ node: host, healthTimeoutMs: 5 * config.electionMs })
+  return listening(server, address, 'client-url')
+}
+
+function listening(server: Server, address: HostPort, field: string): Promise<Server> {
   const { host, port } = address
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(listenError(error, address, 'client-url')))
+    server.once('error', (error) => reject(listenError(error, address, field)))
     server.listen({ host, port }, () => resolve(server))
+  })
+}
+
+/** Rejects when `signal` aborts; never resolves. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const stop = (): void =>
+      reject(new RaftbaseError('SHUTTING_DOWN', 'stopped before it had started'))
+    if (signal?.aborted === true) stop()
+    signal?.addEventListener('abort', stop, { once: true })
   })
 }
 

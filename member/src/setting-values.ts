@@ -70,6 +70,9 @@ export function parseToken(text: string): Parsed<string> {
 }
 
 /** Returns an absolute path. */
+export const parsePath = parseDataDir
+
+/** Returns an absolute path. */
 export function parseDataDir(text: string, workingDirectory: string): Parsed<string> {
   if (text === '') return refused('is empty')
   if (text.length > DATA_DIR_LENGTH_MAX) return refused('is too long')

@@ -109,6 +109,13 @@ export const MEMBER_SETTINGS = [
     accepted: 'IP:PORT, or :PORT for every address',
   },
   {
+    name: 'listen-metrics-urls',
+    aliases: ['listen-metrics-url'],
+    help: 'URLs to serve probes and metrics on, always without TLS; -api-addr serves them as well',
+    fallback: 'none',
+    accepted: LISTEN_URLS,
+  },
+  {
     name: 'advertise-api-url',
     aliases: ['advertise-api-urls'],
     help: 'REST API URLs to tell others',
@@ -136,6 +143,20 @@ export const MEMBER_SETTINGS = [
     help: 'tells clusters apart: no two clusters share one',
     fallback: 'raftbase',
     accepted: `1 to ${TOKEN_LENGTH_MAX} printable ASCII characters without spaces`,
+  },
+  {
+    name: 'membership-file',
+    aliases: [],
+    help: 'file from which an operator tells the members of their cluster, in place of -initial-cluster',
+    fallback: 'none',
+    accepted: 'a file; it is read again when it changes',
+  },
+  {
+    name: 'termination-log',
+    aliases: [],
+    help: 'file for one line of JSON that says why the process ended',
+    fallback: '/dev/termination-log where it exists and can be written',
+    accepted: 'a file',
   },
   {
     name: 'heartbeat-interval',
@@ -215,7 +236,8 @@ export const UNSUPPORTED_ETCD_SETTINGS: ReadonlySet<string> = new Set(
   experimental-snapshot-catchup-entries experimental-warning-apply-duration
   experimental-watch-progress-notify-interval force-new-cluster grpc-keepalive-interval
   grpc-keepalive-min-time grpc-keepalive-timeout host-whitelist initial-election-tick-advance
-  key-file listen-client-http-urls listen-metrics-urls log-outputs log-rotation-config-json
+  key-file listen-client-http-urls
+  log-outputs log-rotation-config-json
   logger max-concurrent-streams max-learners max-snapshots max-txn-ops max-wals memory-mlock
   metrics peer-auto-tls peer-cert-allowed-cn peer-cert-allowed-hostname peer-cert-file
   peer-client-cert-auth peer-client-cert-file peer-client-key-file peer-crl-file peer-key-file

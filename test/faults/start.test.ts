@@ -3,7 +3,12 @@
 
 import { once } from 'node:events'
 import { afterEach, expect, test, vi } from 'vitest'
-import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
+import {
+  eventually,
+  freePorts,
+  type MemberProcess,
+  ProcessCluster,
+} from '../support/process-cluster.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 30_000 })
 
@@ -43,7 +48,13 @@ test('a second process on a data directory is refused and the first is unharmed 
   const member = c.members[0]!
   c.startAll()
   await c.agreedLeader()
-  const second = await refusal(c, member, {})
+  const [client, api, peer] = await freePorts(3)
+  const second = await refusal(c, member, {
+    'client-url': `http://127.0.0.1:${client}`,
+    'api-addr': `127.0.0.1:${api}`,
+    'peer-url': `http://127.0.0.1:${peer}`,
+    'initial-cluster': `n1=http://127.0.0.1:${peer}`,
+  })
   expect(second.code).toBe(1)
   expect(second.output).toContain('DATA_DIR_LOCKED')
   expect(await putAndGet(member)).toBe('v')

@@ -108,6 +108,11 @@ describe('membership.json', () => {
       'members: a cluster is made of voters',
     ],
     [
+      'a bootstrap with a disk that replaced another',
+      document({ members: [entry(0, { incarnation: 2, raftId: undefined }), entry(1), entry(2)] }),
+      'members: a cluster is made of voters, each in its first incarnation',
+    ],
+    [
       'a bootstrap under another id',
       document({ clusterId: '00000000000000c1' }),
       'clusterId: is not what token and initialCluster make',

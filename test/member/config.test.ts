@@ -55,6 +55,9 @@ test('all flags unset are one member on the addresses of the example (design 4)'
     initialCluster: [{ name: 'n1', peerUrls: ['http://127.0.0.1:2380'] }],
     initialClusterState: 'new',
     initialClusterToken: 'raftbase',
+    listenMetrics: [],
+    membershipFile: undefined,
+    terminationLog: undefined,
     heartbeatMs: 100,
     electionMs: 1000,
     snapshotLogBytes: 64 * 1024 * 1024,
@@ -62,6 +65,29 @@ test('all flags unset are one member on the addresses of the example (design 4)'
     maxRequestBytes: 1_572_864,
     logLevel: 'info',
   })
+})
+
+test('a membership file takes the place of the initial cluster, and both together are refused', () => {
+  expect(accept(['-membership-file', 'etc/membership.json']).membershipFile).toBe(
+    '/srv/none/etc/membership.json',
+  )
+  for (const flag of ['initial-cluster-token', 'initial-cluster-state']) {
+    const value = flag === 'initial-cluster-state' ? 'new' : 't'
+    expect(refuse(['-membership-file', 'm.json', `-${flag}`, value]).join('\n')).toContain(
+      `-${flag}: is said by -membership-file, which is given as well`,
+    )
+  }
+})
+
+test('the probes have listeners of their own when they are asked for, on ports of their own', () => {
+  const argv = ['-listen-metrics-urls', 'http://127.0.0.1:9090,http://[::1]:9090']
+  expect(accept(argv).listenMetrics.map(({ url }) => url)).toEqual([
+    'http://127.0.0.1:9090',
+    'http://[::1]:9090',
+  ])
+  expect(refuse(['-listen-metrics-urls', 'http://127.0.0.1:8080']).join('\n')).toContain(
+    'takes port 8080, which -api-addr takes too',
+  )
 })
 
 test('the configuration is frozen', () => {

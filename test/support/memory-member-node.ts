@@ -10,6 +10,7 @@ import type {
   MemberNode,
   NodeInfo,
   NodeStatus,
+  NotReadyReason,
   PeerInfo,
   PutResult,
 } from '../../member/src/node/member-node.ts'
@@ -53,7 +54,10 @@ export class MemoryMemberNode implements MemberNode {
   readonly asked: string[] = []
   lastOptions: CallOptions | undefined
   waitingCount = 0
+  tickAge: number | undefined = 5
+  startupPhase: NodeStatus['startupPhase'] = 'complete'
   readonly #history = new Map<string, Version[]>()
+  readonly #listeners = new Set<() => void>()
   #revision = 1
   #compactRevision = 0
   #watchers: (() => void)[] = []
@@ -140,7 +144,7 @@ export class MemoryMemberNode implements MemberNode {
       version: '0.1.0',
       storageFormatVersion: 1,
       state: this.state,
-      startupPhase: 'complete',
+      startupPhase: this.startupPhase,
       dataDirectory: { state: 'Valid' },
       membershipFile: undefined,
       alarms: [],
@@ -173,7 +177,26 @@ export class MemoryMemberNode implements MemberNode {
   }
 
   isReady(): boolean {
-    return this.state === 'running' && this.leader !== undefined
+    return this.notReadyReason() === undefined
+  }
+
+  notReadyReason(): NotReadyReason | undefined {
+    if (this.state !== 'running') return this.state
+    return this.leader === undefined ? 'noLeader' : undefined
+  }
+
+  tickAgeMs(): number | undefined {
+    return this.tickAge
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Something was changed from outside: tells whoever listens. */
+  changed(): void {
+    for (const listener of this.#listeners) listener()
   }
 
   /** Resolves once `count` requests wait; at once if they do. The test's own timeout is the deadline. */

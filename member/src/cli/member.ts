@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { systemTimers } from '../../../lib/clock.ts'
 import { type ConfigProblem, describeProblem } from '../../../lib/config.ts'
-import { hasCode } from '../../../lib/errors.ts'
+import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE } from '../../../lib/exit-codes.ts'
 import { runProcess } from '../../../lib/lifecycle.ts'
 import { createLogger, type Logger } from '../../../lib/logger.ts'
+import { terminationMessage, writeTerminationMessage } from '../../../lib/termination-message.ts'
 import { loadMemberConfig, type MemberConfig } from '../config.ts'
 import { STOP_TIMEOUT_MS } from '../limits.ts'
 import { VERSION } from '../version.ts'
@@ -42,9 +43,9 @@ export async function runMember(argv: readonly string[]): Promise<number> {
   return runProcess({
     log,
     timers: systemTimers,
-    start: async () => {
+    start: async (signal) => {
       const { startMember } = await import('../server.ts')
-      const member = await startMember(config, { log })
+      const member = await startMember(config, { log, signal })
       // What was compiled is kept now: a member that is killed would not write it at its end.
       flushCompileCache()
       return member
@@ -52,11 +53,21 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     stopTimeoutMs: STOP_TIMEOUT_MS,
     stopRequested,
     isIntendedEnd: (error) => hasCode(error, 'MEMBER_REMOVED'),
+    onFailure: (error) => {
+      const failed = writeTerminationMessage(terminationMessage(error), config.terminationLog)
+      if (failed !== undefined) log.error({ err: failed }, 'termination message not written')
+    },
   })
 }
 
 /** A malformed command line is answered in words; refused values are log lines, unless a person is watching. */
 function refuse(problems: readonly ConfigProblem[]): number {
+  const detail = problems.map((problem) => describeProblem(problem)).join('; ')
+  // The setting that names another file may be among those that are wrong.
+  writeTerminationMessage(
+    terminationMessage(new RaftbaseError('CONFIG_INVALID', detail)),
+    undefined,
+  )
   const isUsage = problems.some((problem) => problem.kind === 'usage')
   if (isUsage || process.stderr.isTTY) {
     for (const problem of problems) process.stderr.write(`raftbase: ${describeProblem(problem)}\n`)

@@ -1,11 +1,12 @@
-// Takes a data directory for this process and settles whose it is: the identity recorded there, checked against the one
-// the configuration describes (docs/adr/0010). Nothing in it is read or written before it is locked.
+// Takes a data directory for this process and tells whose it is: the identity recorded there, and whether its member was
+// removed (docs/adr/0010). Nothing in it is read or written before it is locked. What follows from it, start-plan.ts decides.
 
 import { join } from 'node:path'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { DirectoryLock, FileSystem } from '../wal/file-system.ts'
-import { readMetadata, writeMetadata } from '../wal/metadata.ts'
+import { readMetadata, readTombstone, writeMetadata, writeTombstone } from '../wal/metadata.ts'
 import type { Identity } from './identity.ts'
+import { type FoundDirectory, foreignDirectory } from './start-plan.ts'
 
 export interface DataDirectory {
   readonly path: string
@@ -17,7 +18,55 @@ export interface DataDirectory {
   readonly isInitialized: boolean
   /** Records the identity. The log exists by then, so that an identity without a log is damage and not a first start. */
   initialize(): Promise<void>
+  /** Its member was removed: from now on the directory says so. */
+  bury(): Promise<void>
   release(): Promise<void>
+}
+
+/** A directory that no other process uses. */
+export class LockedDirectory {
+  readonly found: FoundDirectory
+  readonly #fs: FileSystem
+  readonly #lock: DirectoryLock
+
+  /** Rejects with DATA_DIR_LOCKED, DATA_DIR_UNUSABLE, METADATA_CORRUPT or DISK_FAILED, and keeps no lock then. */
+  static async open(fs: FileSystem, path: string): Promise<LockedDirectory> {
+    const lock = await lockDirectory(fs, path)
+    try {
+      const identity = await readMetadata(fs, path)
+      const isTombstoned = await readTombstone(fs, path)
+      return new LockedDirectory({ fs, lock, found: { path, identity, isTombstoned } })
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  private constructor(options: { fs: FileSystem; lock: DirectoryLock; found: FoundDirectory }) {
+    this.#fs = options.fs
+    this.#lock = options.lock
+    this.found = options.found
+  }
+
+  /** For a member of this identity: the recorded one, or the one to record. */
+  use(identity: Identity): DataDirectory {
+    const { path } = this.found
+    const fs = this.#fs
+    return {
+      path,
+      logPath: join(path, 'wal'),
+      snapshotPath: join(path, 'snap'),
+      identity,
+      isInitialized: this.found.identity !== undefined,
+      initialize: () => writeMetadata(fs, path, identity),
+      bury: () => writeTombstone(fs, path, identity.memberId),
+      release: () => this.release(),
+    }
+  }
+
+  release(): Promise<void> {
+    return this.#lock.release()
+  }
 }
 
 export interface OpenDataDirectoryOptions {
@@ -30,40 +79,16 @@ export interface OpenDataDirectoryOptions {
   readonly isNewCluster: boolean
 }
 
-/** Rejects with DATA_DIR_LOCKED, DATA_DIR_FOREIGN, DATA_DIR_UNUSABLE, METADATA_CORRUPT, CONFIG_INVALID or DISK_FAILED. */
+/** For a member that is started as it is told: rejects as LockedDirectory.open, and with DATA_DIR_FOREIGN. */
 export async function openDataDirectory(options: OpenDataDirectoryOptions): Promise<DataDirectory> {
-  const { fs, path } = options
-  const lock = await lockDirectory(fs, path)
-  try {
-    const recorded = await readMetadata(fs, path)
-    if (recorded === undefined && !options.isNewCluster) {
-      throw new RaftbaseError(
-        'CONFIG_INVALID',
-        'joining an existing cluster is not supported yet',
-        {
-          details: {
-            field: 'initial-cluster-state',
-            given: 'existing',
-            accepted: 'new, for an empty data directory',
-          },
-        },
-      )
-    }
-    if (recorded !== undefined) checkRecorded(recorded, options)
-    const identity = recorded ?? options.identity
-    return {
-      path,
-      logPath: join(path, 'wal'),
-      snapshotPath: join(path, 'snap'),
-      identity,
-      isInitialized: recorded !== undefined,
-      initialize: () => writeMetadata(fs, path, identity),
-      release: () => lock.release(),
-    }
-  } catch (error) {
-    await lock.release()
-    throw error
-  }
+  const { fs, path, identity, isNewCluster } = options
+  const locked = await LockedDirectory.open(fs, path)
+  const recorded = locked.found.identity
+  const error =
+    recorded && foreignDirectory({ there: recorded, here: identity, path, isNewCluster })
+  if (error === undefined) return locked.use(recorded ?? identity)
+  await locked.release()
+  throw error
 }
 
 async function lockDirectory(fs: FileSystem, path: string): Promise<DirectoryLock> {
@@ -76,22 +101,4 @@ async function lockDirectory(fs: FileSystem, path: string): Promise<DirectoryLoc
     })
   }
   return fs.lock(path)
-}
-
-/** Names every fact that differs, as a user would recognize it. */
-function checkRecorded(
-  recorded: Identity,
-  { path, identity, isNewCluster }: OpenDataDirectoryOptions,
-): void {
-  const facts: (keyof Identity)[] = ['name', 'token']
-  if (isNewCluster) facts.push('initialCluster')
-  const differing = facts.filter((fact) => recorded[fact] !== identity[fact])
-  if (differing.length === 0) return
-  const differences = differing.map(
-    (fact) => `${fact}: ${recorded[fact]} there, ${identity[fact]} here`,
-  )
-  const whose = differing.includes('name') && differing.length === 1 ? 'member' : 'cluster'
-  throw new RaftbaseError('DATA_DIR_FOREIGN', `data directory belongs to another ${whose}`, {
-    details: { directory: path, differences },
-  })
 }

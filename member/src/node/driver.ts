@@ -10,7 +10,7 @@ import type { ApplyResult } from '../apply/state-machine.ts'
 import type { PeerMessage } from '../raft/message.ts'
 import type { RawNode } from '../raft/raw-node.ts'
 import type { Ready } from '../raft/ready.ts'
-import type { Index, MemberId, SnapshotMeta, SoftState, Term } from '../raft/types.ts'
+import type { HardState, Index, MemberId, SnapshotMeta, SoftState, Term } from '../raft/types.ts'
 import type {
   Forward,
   ForwardRefused,
@@ -55,6 +55,7 @@ export interface DriverOptions {
   readonly flushHungMs: number
   readonly restore: (chunks: AsyncIterable<Uint8Array>) => Promise<Applier['stateMachine']>
   readonly onSoftState: (state: SoftState) => void
+  readonly onHardState: (state: HardState) => void
   readonly onConfChanged: () => void
   /** The disk failed or an invariant broke: the process must end. Called once. */
   readonly onFailure: (error: unknown) => void
@@ -253,6 +254,7 @@ export class Driver implements TransportHandler {
       if (event.type === 'confChanged') this.#options.onConfChanged()
     }
     if (ready.softState !== undefined) this.#onSoftState(ready.softState)
+    if (ready.hardState !== undefined) this.#options.onHardState(ready.hardState)
     if (ready.snapshot !== undefined) {
       applier.pause()
       this.#install(ready, ready.snapshot)

@@ -30,13 +30,15 @@ export function identityOf(options: {
   token: string
   name: string
   members: readonly InitialMember[]
+  incarnation?: number
 }): Identity {
+  const { incarnation = FIRST_INCARNATION } = options
   const initialCluster = describeInitialCluster(options.members)
   return {
     clusterId: clusterIdOf(options.token, initialCluster),
-    memberId: memberIdOf(options.token, options.name, FIRST_INCARNATION),
+    memberId: memberIdOf(options.token, options.name, incarnation),
     name: options.name,
-    incarnation: FIRST_INCARNATION,
+    incarnation,
     token: options.token,
     initialCluster,
   }

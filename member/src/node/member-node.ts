@@ -60,6 +60,15 @@ export interface MembershipFileStatus {
 
 export type Alarm = 'NOSPACE' | 'CORRUPT'
 
+export type NotReadyReason =
+  | Exclude<MemberState, 'running'>
+  | 'learner'
+  | 'noLeader'
+  /** What it has applied is too far behind what is committed, or of an earlier term. */
+  | 'catchingUp'
+  /** No linearizable read of this member was answered for some seconds. */
+  | 'unconfirmed'
+
 /** How long a request may take, and whether its client has gone. */
 export interface CallOptions {
   /** Milliseconds from now, 1 to 60,000. At the end: TIMEOUT (certainly not done) or OUTCOME_UNKNOWN. */
@@ -181,8 +190,17 @@ export interface MemberNode {
   nodes(): readonly NodeInfo[]
   /** Never waits; answered without quorum and during recovery. */
   status(): NodeStatus
-  /** Whether this member knows a leader and its state is current enough to serve linearizable requests. */
+  /** Whether this member can serve linearizable requests; never waits. */
   isReady(): boolean
+  /** Why it cannot; undefined when it can. */
+  notReadyReason(): NotReadyReason | undefined
+  /** Milliseconds since the core was last given its time; undefined while it does not run. */
+  tickAgeMs(): number | undefined
+  /**
+   * Calls `listener` whenever state, phase, readiness, role, term, leader or membership may have changed, until the function
+   * it returns is called. The listener must not throw.
+   */
+  onChange(listener: () => void): () => void
 }
 
 /** What a node tells whoever counts. Called on hot paths: implementations only add numbers up. */

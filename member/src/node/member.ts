@@ -2,14 +2,14 @@
 // process arrives through the options, so that the simulator runs this code unchanged.
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
-import { RaftbaseError } from '../../../lib/errors.ts'
+import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
 import { encodeRequest, FEATURE_LEVEL, type RequestBody } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
-import type { MemberId, SoftState } from '../raft/types.ts'
+import type { HardState, MemberId, SoftState, Term } from '../raft/types.ts'
 import { RawNode } from '../raft/raw-node.ts'
-import type { Transport } from '../transport/transport.ts'
+import type { PeerAddress, Transport } from '../transport/transport.ts'
 import type { FileSystem } from '../wal/file-system.ts'
 import { Applier } from './applier.ts'
 import { Driver } from './driver.ts'
@@ -23,6 +23,7 @@ import type {
   MemberState,
   NodeInfo,
   NodeObserver,
+  NotReadyReason,
   PutResult,
 } from './member-node.ts'
 import { deleteResult, getResult, putResult } from './outcomes.ts'
@@ -39,8 +40,10 @@ import { Ticker } from './ticker.ts'
 export interface MemberOptions {
   /** Locked; released by `stop`, and when `open` rejects. */
   readonly directory: DataDirectory
-  /** Whom a cluster that does not exist yet is made of. */
+  /** Whom a cluster that does not exist yet is made of; nobody for a member that joins one. */
   readonly initialMembers: readonly InitialMember[]
+  /** Whom a member that joins talks to until they have told it who the members are. */
+  readonly joinPeers?: readonly PeerAddress[]
   /** What this member tells the others about itself. */
   readonly attributes: {
     readonly peerUrls: readonly string[]
@@ -60,7 +63,15 @@ export interface MemberOptions {
   readonly origin: string
   /** The member must end: the disk failed or an invariant broke. Called at most once. */
   readonly onFailure: (error: unknown) => void
+  /** The member was removed from the cluster and takes no further part. Called at most once. */
+  readonly onRemoved?: () => void
 }
+
+/** Between attempts to hand leadership over. */
+const HAND_OVER_PAUSE_MS = 50
+
+/** Entries that what is applied may be behind what is committed on a member that is ready. */
+const READY_LAG_ENTRIES_MAX = 10_000
 
 export class Member implements MemberNode {
   readonly #options: MemberOptions
@@ -68,12 +79,17 @@ export class Member implements MemberNode {
   readonly #proposals: Proposals<ApplyResult>
   readonly #reads: Reads
   readonly #applier: Applier
+  readonly #ticker: Ticker
   readonly #driver: Driver
   readonly #snapshotter: Snapshotter
   readonly #publisher: Publisher
   #state: MemberState = 'recovering'
   #lastLeader: MemberId | undefined
   #softStateListeners = new Set<(state: SoftState) => void>()
+  readonly #changeListeners = new Set<() => void>()
+  #isRemoved = false
+  #term: Term | undefined
+  #appliedTerm: Term | undefined
 
   /** Reads the data directory and builds the member; nothing runs or listens yet. */
   static async open(options: MemberOptions): Promise<Member> {
@@ -108,7 +124,12 @@ export class Member implements MemberNode {
       clock,
       origin,
       tailBytesMax: settings.tailBytesMax,
-      onApplied: (entries) => options.metrics?.applied(entries),
+      onApplied: (entries) => this.#onApplied(entries),
+    })
+    this.#ticker = new Ticker({
+      clock,
+      tickMs: settings.tickMs,
+      followerTicksMax: settings.raft.heartbeatTicks,
     })
     this.#driver = this.#createDriver()
     this.#snapshotter = this.#createSnapshotter()
@@ -139,6 +160,11 @@ export class Member implements MemberNode {
     return this.#driver
   }
 
+  /** Its member was removed: from now on the data directory says so. */
+  bury(): Promise<void> {
+    return this.#options.directory.bury()
+  }
+
   /** Number of requests of this process that wait for their outcome. */
   get pendingCount(): number {
     return this.#proposals.count + this.#reads.count
@@ -153,23 +179,40 @@ export class Member implements MemberNode {
     this.#setPeers()
     await this.#options.transport.start(this.#driver)
     this.#driver.start()
-    this.#state = 'running'
+    this.#setState('running')
+    if (this.stateMachine.removed.has(this.identity.memberId)) this.#onRemoved()
   }
 
   /** Hands leadership over if this member leads and another can take it; resolves at the latest after `timeoutMs`. */
   async handOver(timeoutMs: number): Promise<void> {
-    const { memberId } = this.identity
-    if (this.#driver.leader !== memberId || this.#driver.raft.confState.voters.length < 2) return
-    try {
-      await this.transferLeader(undefined, { timeoutMs })
-    } catch (err) {
-      this.#options.log.warn({ err }, 'leadership not handed over')
+    const { clock, timers, settings, log } = this.#options
+    const deadlineMs = clock.monotonicMs() + timeoutMs
+    // One attempt lasts an election timeout in the core; another voter may have caught up by then.
+    const attemptMs = 2 * settings.raft.electionTicks * settings.tickMs
+    for (;;) {
+      const leftMs = deadlineMs - clock.monotonicMs()
+      if (this.#driver.leader !== this.identity.memberId || leftMs < 1) return
+      if (this.#driver.raft.confState.voters.length < 2) return
+      try {
+        await this.transferLeader(undefined, { timeoutMs: Math.min(leftMs, attemptMs) })
+        return
+      } catch (err) {
+        log.warn({ err }, 'leadership not handed over')
+        // Nobody to hand it to: waiting would not bring one.
+        if (hasCode(err, 'NO_LEADER')) return
+      }
+      await new Promise<void>((resolve) => void timers.after(HAND_OVER_PAUSE_MS, resolve))
     }
+  }
+
+  /** A peer said that this member was removed from the cluster. */
+  removedBy(): void {
+    this.#onRemoved()
   }
 
   /** Ends every waiting request, flushes, closes the links and the log, and releases the data directory. */
   async stop(graceMs: number): Promise<void> {
-    this.#state = 'stopping'
+    this.#setState('stopping')
     this.#publisher.stop()
     const error = new RaftbaseError('SHUTTING_DOWN', 'the member is stopping')
     this.#proposals.close(error)
@@ -255,8 +298,35 @@ export class Member implements MemberNode {
   }
 
   isReady(): boolean {
-    if (this.#state !== 'running' || this.#driver.leader === undefined) return false
-    return this.stateMachine.appliedTerm === this.#driver.raft.status().term
+    return this.notReadyReason() === undefined
+  }
+
+  notReadyReason(): NotReadyReason | undefined {
+    if (this.#state !== 'running') return this.#state
+    const { confState, appliedIndex, appliedTerm } = this.stateMachine
+    if (!confState.voters.includes(this.identity.memberId)) return 'learner'
+    if (this.#driver.leader === undefined) return 'noLeader'
+    const { term, committed } = this.#driver.raft.status()
+    const isCurrent = appliedTerm === term && committed - appliedIndex <= READY_LAG_ENTRIES_MAX
+    return isCurrent ? undefined : 'catchingUp'
+  }
+
+  tickAgeMs(): number | undefined {
+    if (this.#state !== 'running') return undefined
+    return this.#ticker.ageMs
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#changeListeners.add(listener)
+    return () => this.#changeListeners.delete(listener)
+  }
+
+  /** Whether this member has evidence that `id` once took part: then a blank disk of it has forgotten something. */
+  hasTakenPart(id: MemberId): boolean {
+    const { members, removed } = this.stateMachine
+    if (removed.has(id) || (members.get(id)?.version ?? '') !== '') return true
+    if (this.#options.transport.peerStatus(id).lastHeardMs !== undefined) return true
+    return this.#driver.raft.status().progress.some((peer) => peer.id === id && peer.match > 0)
   }
 
   // Inside
@@ -316,17 +386,59 @@ export class Member implements MemberNode {
       this.#options.metrics?.leaderChanged()
     }
     if (state.leader !== undefined) this.#publisher.wake()
+    this.#changed()
+  }
+
+  #onHardState({ term }: HardState): void {
+    if (term === this.#term) return
+    this.#term = term
+    this.#changed()
+  }
+
+  #onApplied(entries: number): void {
+    this.#options.metrics?.applied(entries)
+    const { appliedTerm } = this.stateMachine
+    if (appliedTerm === this.#appliedTerm) return
+    // The first entry of a new leader: from here on this member may be ready.
+    this.#appliedTerm = appliedTerm
+    this.#changed()
+  }
+
+  #onConfChanged(): void {
+    this.#setPeers()
+    if (this.stateMachine.removed.has(this.identity.memberId)) this.#onRemoved()
+    this.#changed()
   }
 
   #setPeers(): void {
     const { identity } = this
-    const { transport } = this.#options
-    const others = [...this.stateMachine.members.values()].filter((m) => m.id !== identity.memberId)
-    transport.setPeers(others)
+    const { transport, joinPeers = [] } = this.#options
+    const { members } = this.stateMachine
+    const others = [...members.values()].filter((member) => member.id !== identity.memberId)
+    transport.setPeers(members.size === 0 ? joinPeers : others)
+  }
+
+  /** The cluster goes on without this member: told once, and later than the change itself has left. */
+  #onRemoved(): void {
+    if (this.#isRemoved) return
+    this.#isRemoved = true
+    const { timers, settings, onRemoved } = this.#options
+    const { tickMs, raft } = settings
+    // A leader that removed itself still has to tell the others that this is committed (§4.2.2 of the thesis).
+    timers.after(raft.electionTicks * tickMs, () => onRemoved?.())
+  }
+
+  #setState(state: MemberState): void {
+    this.#state = state
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const listener of this.#changeListeners) listener()
   }
 
   #fail(error: unknown): void {
-    this.#state = 'failed'
+    this.#setState('failed')
     this.#options.onFailure(error)
   }
 
@@ -345,11 +457,7 @@ export class Member implements MemberNode {
       proposals: this.#proposals,
       reads: this.#reads,
       snapshotter: () => this.#snapshotter,
-      ticker: new Ticker({
-        clock,
-        tickMs: settings.tickMs,
-        followerTicksMax: settings.raft.heartbeatTicks,
-      }),
+      ticker: this.#ticker,
       clock,
       timers,
       log,
@@ -358,7 +466,8 @@ export class Member implements MemberNode {
       flushHungMs: settings.flushHungMs,
       restore: (chunks) => restoreState(chunks),
       onSoftState: (state) => this.#onSoftState(state),
-      onConfChanged: () => this.#setPeers(),
+      onHardState: (state) => this.#onHardState(state),
+      onConfChanged: () => this.#onConfChanged(),
       onFailure: (error) => this.#fail(error),
     })
   }

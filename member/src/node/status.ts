@@ -56,7 +56,8 @@ export function memberStatus(parts: StatusParts): MemberStatus {
     persistedIndex: raft.persistedIndex,
     membershipEpoch: stateMachine.membershipEpoch,
     revision: store.revision,
-    compactRevision: store.compactRevision,
+    // -1 before the first compaction: everything can be read.
+    compactRevision: Math.max(0, store.compactRevision),
     keyCount: store.keyCount,
     stateBytes: store.bytes,
     snapshotIndex: parts.snapshotIndex,

@@ -22,6 +22,11 @@ export class Ticker {
     this.#lastMs = options.clock.monotonicMs()
   }
 
+  /** Milliseconds since a tick was last due. */
+  get ageMs(): number {
+    return this.#clock.monotonicMs() - this.#lastMs
+  }
+
   start(timers: Timers, onTick: () => void): void {
     this.#lastMs = this.#clock.monotonicMs()
     this.#timer = timers.every(this.#tickMs, onTick)

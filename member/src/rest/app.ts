@@ -25,8 +25,9 @@ import { type Answer, isFault, problemAnswer } from './errors.ts'
 import { RequestLedger, type RequestScope } from './ledger.ts'
 import { checkRestLimits, REST_LIMITS, type RestLimits } from './limits.ts'
 import { type RestMetrics, registerRestMetrics } from './metrics.ts'
-import type { Call, Route, Services } from './route.ts'
+import type { Call, Route, Services, StreamedAnswer } from './route.ts'
 import { ROUTES } from './routes.ts'
+import { StatusStreams } from './status-stream.ts'
 import { parseDuration, parseQuery, parseTarget } from './target.ts'
 
 export interface RestAppOptions {
@@ -72,6 +73,7 @@ class RestApp {
   readonly #clock: Clock
   readonly #timers: Timers
   readonly #services: Services
+  readonly #streams: StatusStreams
   readonly #metrics: RestMetrics
   readonly #ledger: RequestLedger
   #connectionCount = 0
@@ -85,7 +87,16 @@ class RestApp {
     this.#clock = options.clock ?? systemClock
     this.#timers = options.timers ?? systemTimers
     const { node, metrics } = options
-    this.#services = { node, metrics, limits, uptimeSeconds: () => process.uptime() }
+    const timers = this.#timers
+    this.#streams = new StatusStreams({ node, timers, streamsMax: limits.statusStreamsMax })
+    this.#services = {
+      node,
+      metrics,
+      limits,
+      timers,
+      streams: this.#streams,
+      uptimeSeconds: () => process.uptime(),
+    }
     this.#ledger = new RequestLedger({
       bodyBytesMax: limits.bodyBytesInFlightMax,
       onLeave: (scope, status) => this.#count(scope, status),
@@ -142,6 +153,7 @@ class RestApp {
     })
     this.app.addHook('preClose', (done) => {
       this.#isClosing = true
+      this.#streams.close()
       const grace = this.#timers.after(this.#limits.closeGraceMs, () => {
         this.#log.warn({ requests: this.#ledger.inFlightCount }, 'rest connections cut at stop')
         server.closeAllConnections()
@@ -154,7 +166,7 @@ class RestApp {
 
   async #handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const scope = this.#ledger.scopeOf(request.raw)!
-    let answer: Answer
+    let answer: Answer | StreamedAnswer
     try {
       answer = await this.#answer(request, scope)
     } catch (error) {
@@ -162,10 +174,15 @@ class RestApp {
       if (isFault(error)) this.#log.error({ ...fields, err: error }, 'request failed')
       answer = problemAnswer(error)
     }
-    this.#send(reply, answer)
+    if ('stream' in answer) {
+      reply.hijack()
+      answer.stream(reply.raw)
+    } else {
+      this.#send(reply, answer)
+    }
   }
 
-  async #answer(request: FastifyRequest, scope: RequestScope): Promise<Answer> {
+  async #answer(request: FastifyRequest, scope: RequestScope): Promise<Answer | StreamedAnswer> {
     const { route } = scope
     const { path, query } = parseTarget(request.originalUrl)
     this.#refuse(request.raw, route)

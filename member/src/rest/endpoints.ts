@@ -12,9 +12,18 @@ const KV_PATH = '/v1/kv/{key}'
 /** `parameters` are those of the query; undefined where anything is ignored, as probes of other systems need it. */
 export const ENDPOINTS = [
   { id: 'getHealth', path: '/healthz', ...probe, parameters: undefined },
+  { id: 'getStartup', path: '/startupz', ...probe, parameters: undefined },
+  { id: 'getLiveness', path: '/livez', ...probe, parameters: undefined },
   { id: 'getReadiness', path: '/readyz', ...probe, parameters: undefined },
   { id: 'getMetrics', path: '/metrics', ...probe, parameters: undefined },
   { id: 'getStatus', path: '/v1/status', ...probe, parameters: [] },
+  {
+    id: 'watchStatus',
+    path: '/v1/status/stream',
+    methods: ['GET'],
+    isProbe: false,
+    parameters: [],
+  },
   { id: 'getOpenApi', path: '/openapi.json', ...read, parameters: [] },
   { id: 'getCluster', path: '/cluster', ...read, parameters: [] },
   { id: 'getNodes', path: '/cluster/nodes', ...probe, parameters: [] },

@@ -17,6 +17,8 @@ export interface RestLimits {
   /** Requests being received or carried out; probes and metrics are answered at once and do not count. */
   readonly requestsInFlightMax: number
   readonly connectionsMax: number
+  /** Watchers of /v1/status/stream at the same time. */
+  readonly statusStreamsMax: number
   /** From the first byte, or from the connection's start, to the end of the headers. */
   readonly headersTimeoutMs: number
   /** From the first byte to the end of the body. */
@@ -43,12 +45,13 @@ export const REST_LIMITS: RestLimits = {
   bodyBytesInFlightMax: 67_108_864,
   requestsInFlightMax: 10_000,
   connectionsMax: 10_000,
+  statusStreamsMax: 64,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 65_000,
   idleTimeoutMs: 75_000,
   timeoutCheckMs: 1_000,
-  closeGraceMs: 5_000,
+  closeGraceMs: 3_000,
   deadlineMsDefault: 5_000,
   deadlineMsMin: 1,
   deadlineMsMax: 60_000,

@@ -9,6 +9,7 @@ import {
   ProblemSchema,
   PutResultSchema,
   StatusSchema,
+  StatusEventSchema,
   TransferRequestSchema,
   TransferResultSchema,
 } from './contract.ts'
@@ -25,6 +26,7 @@ const SCHEMAS = {
   Problem: ProblemSchema,
   PutResult: PutResultSchema,
   Status: StatusSchema,
+  StatusEvent: StatusEventSchema,
   TransferRequest: TransferRequestSchema,
   TransferResult: TransferResultSchema,
 } satisfies Record<string, TSchema>
@@ -48,6 +50,16 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
     ok: { description: 'The text `ok`.', content: text },
     problems: [],
   },
+  getStartup: {
+    summary: 'Whether the start is over: the member takes part, or is parked for a known reason',
+    ok: { description: 'The text `ok`.', content: text },
+    problems: [503],
+  },
+  getLiveness: {
+    summary: 'Whether the process works; never depends on quorum, disk or load',
+    ok: { description: 'The text `ok`.', content: text },
+    problems: [503],
+  },
   getReadiness: {
     summary: 'Whether this member can serve linearizable requests',
     ok: { description: 'The text `ok`.', content: text },
@@ -70,6 +82,15 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
     summary: 'Everything about this member; never waits for the cluster',
     ok: json('Status', 'Its status.'),
     problems: [400],
+  },
+  watchStatus: {
+    summary:
+      'Changes of role, term, leader, state, readiness and membership, as server-sent events',
+    ok: {
+      description: 'Events named `status`; the data of each is a StatusEvent. Comments in between.',
+      content: { 'text/event-stream': { schema: reference('StatusEvent') } },
+    },
+    problems: [400, 503],
   },
   getNodes: {
     summary: 'Every member as this one sees it',

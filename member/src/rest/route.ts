@@ -1,17 +1,21 @@
 // What a route is and what its handler gets. Handlers decide and return an Answer; app.ts alone touches the framework.
 
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { Timers } from '../../../lib/clock.ts'
 import type { Registry } from '../../../lib/metrics.ts'
 import type { CallOptions, MemberNode } from '../node/member-node.ts'
 import type { EndpointId, Method } from './endpoints.ts'
 import type { Answer } from './errors.ts'
 import type { RestLimits } from './limits.ts'
+import type { StatusStreams } from './status-stream.ts'
 
 /** What the server gives to every handler. */
 export interface Services {
   readonly node: MemberNode
   readonly metrics: Registry
+  readonly timers: Timers
   readonly limits: RestLimits
+  readonly streams: StatusStreams
   /** Seconds since the process started. */
   readonly uptimeSeconds: () => number
 }
@@ -34,7 +38,12 @@ export interface Call {
   readonly options: () => CallOptions
 }
 
-export type Handler = (call: Call) => Answer | Promise<Answer>
+/** An answer that has no end of its own: the handler writes it. */
+export interface StreamedAnswer {
+  readonly stream: (response: ServerResponse) => void
+}
+
+export type Handler = (call: Call) => Answer | StreamedAnswer | Promise<Answer>
 
 export interface Route {
   readonly id: EndpointId

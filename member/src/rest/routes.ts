@@ -2,16 +2,26 @@
 
 import { getCluster, getNodes, postLeader } from './cluster.ts'
 import { ENDPOINTS, type EndpointId } from './endpoints.ts'
-import { getHealth, getMetrics, getOpenApi, getReadiness } from './health.ts'
+import {
+  getHealth,
+  getLiveness,
+  getMetrics,
+  getOpenApi,
+  getReadiness,
+  getStartup,
+} from './health.ts'
 import { deleteKey, getKey, putKey } from './kv.ts'
 import type { Handler, Route } from './route.ts'
-import { getStatus } from './status.ts'
+import { getStatus, watchStatus } from './status.ts'
 
 const HANDLERS = {
   getHealth,
+  getStartup,
+  getLiveness,
   getReadiness,
   getMetrics,
   getStatus,
+  watchStatus,
   getOpenApi,
   getCluster,
   getNodes,

@@ -3,13 +3,12 @@
 import type { NodeStatus } from '../node/member-node.ts'
 import type { Status } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
-import { whyNotReady } from './health.ts'
-import type { Call } from './route.ts'
+import type { Call, StreamedAnswer } from './route.ts'
 
 export function getStatus({ services }: Call): Answer {
   const { node } = services
   const status = node.status()
-  const ready = node.isReady()
+  const notReadyReason = node.notReadyReason()
   const body: Status = {
     ...identityOf(status),
     name: status.name,
@@ -19,8 +18,8 @@ export function getStatus({ services }: Call): Answer {
     startupPhase: status.startupPhase,
     dataDirectory: status.dataDirectory,
     ...(status.membershipFile === undefined ? {} : { membershipFile: status.membershipFile }),
-    ready,
-    ...(ready ? {} : { notReadyReason: whyNotReady(node) }),
+    ready: notReadyReason === undefined,
+    ...(notReadyReason === undefined ? {} : { notReadyReason }),
     alarms: [...status.alarms],
     ...(status.isLogRead ? figuresOf(status) : {}),
     members: status.members.map((member) => ({
@@ -39,6 +38,10 @@ export function getStatus({ services }: Call): Answer {
     residentBytes: process.memoryUsage.rss(),
   }
   return jsonAnswer(body)
+}
+
+export function watchStatus({ services }: Call): StreamedAnswer {
+  return { stream: services.streams.admit() }
 }
 
 function identityOf({ clusterId, memberId, incarnation }: NodeStatus) {

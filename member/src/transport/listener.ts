@@ -5,6 +5,7 @@
 import { Buffer } from 'node:buffer'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { TimerHandle, Timers } from '../../../lib/clock.ts'
+import type { MemberId } from '../raft/types.ts'
 import type { OpenedLink } from './dialer.ts'
 import {
   diffInitialClusters,
@@ -24,6 +25,7 @@ import type {
   TransportLog,
   TransportMetrics,
 } from './options.ts'
+import { questionOf, sendAnswer } from './peer-question.ts'
 import { encodeProblem, PROBLEM_TYPE, titleOf } from './problem.ts'
 import {
   HEADER_BYTES_MAX,
@@ -45,6 +47,8 @@ export interface ListenerOptions {
   readonly onLink: (opened: OpenedLink) => void
   /** A snapshot of an accepted peer; answers `response` itself. */
   readonly onSnapshot: (from: PeerIdentity, upload: Upload) => void
+  /** Whether there is evidence that this member once took part; undefined where the question is not served. */
+  readonly hasTakenPart: ((member: MemberId) => boolean) | undefined
 }
 
 export interface Upload {
@@ -206,6 +210,7 @@ export class Listener {
 
   #onRequest(upload: Upload): void {
     const { request, response } = upload
+    if (this.#answerQuestion(request, response)) return
     const judged = this.#judgeRequest(request)
     if (!judged.accepted) {
       this.#complain(request, judged)
@@ -215,6 +220,17 @@ export class Listener {
     }
     this.#settle(request.socket)
     this.#options.onSnapshot(judged.identity, upload)
+  }
+
+  /** A member with a blank disk asks who is known here: anybody may ask, and learns ids and nothing else. */
+  #answerQuestion(request: IncomingMessage, response: ServerResponse): boolean {
+    const { self, hasTakenPart } = this.#options
+    if (hasTakenPart === undefined || request.method !== 'GET') return false
+    const about = questionOf(request.url ?? '')
+    if (about === undefined) return false
+    const { clusterId, memberId, name } = self
+    sendAnswer(response, { clusterId, memberId, name, takenPart: hasTakenPart(about) })
+    return true
   }
 
   #judgeRequest(request: IncomingMessage): Judgement {

@@ -127,4 +127,8 @@ export interface PeerTransportOptions {
   readonly metrics?: TransportMetrics
   /** Whether this id belonged to a member that was removed: it is told so (MEMBER_REMOVED). Default: never. */
   readonly isRemoved?: (member: MemberId) => boolean
+  /** Whether this member is known to have taken part before; without it nobody is told. */
+  readonly hasTakenPart?: (member: MemberId) => boolean
+  /** A peer refused this member because it was removed from the cluster. */
+  readonly onRemoved?: () => void
 }

@@ -40,6 +40,7 @@ export {
   type TransportLog,
   type TransportMetrics,
 } from './options.ts'
+export { askPeer, type PeerAnswer } from './peer-question.ts'
 export { type PeerNetwork, tcpNetwork } from './socket.ts'
 
 export class PeerTransport implements Transport {
@@ -90,6 +91,7 @@ export class PeerTransport implements Transport {
       metrics: this.#metrics,
       onLink: (opened) => this.#peers.get(opened.identity.memberId)?.accept(opened),
       onSnapshot: (from, upload) => this.#snapshots.accept(from, upload),
+      hasTakenPart: options.hasTakenPart,
     })
   }
 
@@ -223,6 +225,9 @@ export class PeerTransport implements Transport {
       onMessage: (type, payload) => this.#deliver(id, type, payload),
       onUp: () => this.#handler?.onPeerUp(id),
       onDown: () => this.#handler?.onPeerDown(id),
+      onRemoved: () => {
+        if (this.#handler !== undefined) this.#options.onRemoved?.()
+      },
     })
   }
 

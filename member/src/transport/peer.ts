@@ -26,6 +26,8 @@ export interface PeerOptions {
   readonly onMessage: (type: number, payload: Uint8Array) => string | undefined
   readonly onUp: () => void
   readonly onDown: () => void
+  /** The peer says that this member was removed from the cluster. */
+  readonly onRemoved: () => void
 }
 
 export class Peer {
@@ -195,6 +197,7 @@ export class Peer {
   #onDialFailed(error: RaftbaseError): void {
     this.#dial = undefined
     this.#complain(error)
+    if (error.code === 'MEMBER_REMOVED') this.#options.onRemoved()
     this.#urlIndex = (this.#urlIndex + 1) % Math.max(1, this.#address.peerUrls.length)
     if (this.#urlIndex !== 0) {
       this.#startDial()

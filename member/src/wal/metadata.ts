@@ -11,6 +11,8 @@ import { flushed, removeIfPresent, withFile } from './files.ts'
 import type { FileSystem } from './file-system.ts'
 
 export const METADATA_FILE = 'member.json'
+/** Beside it from the day on which the member was removed from its cluster. */
+export const TOMBSTONE_FILE = 'removed.json'
 /** Of the files in a data directory, all of them together; the status tells it. */
 export const STORAGE_FORMAT_VERSION = 1
 /** An identity is far smaller; what is larger is not ours. */
@@ -48,12 +50,35 @@ export async function writeMetadata(
   directory: string,
   metadata: Metadata,
 ): Promise<void> {
-  const path = join(directory, METADATA_FILE)
+  await replaceFile(fs, { directory, name: METADATA_FILE, text: formatMetadata(metadata) })
+}
+
+/** Whether the directory says that its member was removed from the cluster. */
+export async function readTombstone(fs: FileSystem, directory: string): Promise<boolean> {
+  return (await readText(fs, join(directory, TOMBSTONE_FILE))) !== undefined
+}
+
+/** From now on this directory is of a member that was removed; durable when it resolves. */
+export async function writeTombstone(
+  fs: FileSystem,
+  directory: string,
+  memberId: MemberId,
+): Promise<void> {
+  const text = `${JSON.stringify({ memberId, removed: true })}\n`
+  await replaceFile(fs, { directory, name: TOMBSTONE_FILE, text })
+}
+
+/** The file has its old content or the new one, whenever the process is killed. */
+async function replaceFile(
+  fs: FileSystem,
+  { directory, name, text }: { directory: string; name: string; text: string },
+): Promise<void> {
+  const path = join(directory, name)
   const temporary = `${path}.tmp`
   // failpoint: await identityBeforeWrite
   await removeIfPresent(fs, temporary)
   await withFile(await fs.open(temporary, 'create'), async (file) => {
-    await file.write([Buffer.from(formatMetadata(metadata))], 0)
+    await file.write([Buffer.from(text)], 0)
     await flushed(() => file.flush())
   })
   // failpoint: await identityWritten
