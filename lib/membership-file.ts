@@ -45,6 +45,11 @@ export interface MembershipDocument {
   /** `-initial-cluster-token` of every member. */
   readonly token: string
   readonly phase: MembershipPhase
+  /**
+   * In phase Bootstrapping: a majority has made the cluster, and those who have not started yet may still come. Whoever is
+   * blank then has to be told by a majority of the others that it is not known; it cannot make anything by itself.
+   */
+  readonly formed?: boolean
   /** 16 hex digits. Given in phase Running; before, `clusterIdOf` tells what it is going to be. */
   readonly clusterId?: string
   /** Grows with every change of this document; a member reports in its status which one it has read. */
@@ -113,7 +118,10 @@ const ENTRY_FIELDS: typeof FIELDS = {
 
 function problemsOfDocument(value: Readonly<Record<string, unknown>>): string[] {
   const problems = problemsOf(value, FIELDS, '')
-  const { clusterId } = value
+  const { clusterId, formed } = value
+  if (formed !== undefined && typeof formed !== 'boolean') {
+    problems.push('formed: is not true or false')
+  }
   if (clusterId !== undefined && !isId(clusterId)) {
     problems.push(`clusterId: is not 16 hex digits (${describe(clusterId)})`)
   }

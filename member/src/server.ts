@@ -145,6 +145,7 @@ function createStarter(
     },
     dataDir: config.dataDir,
     fs: new DiskFileSystem(),
+    timers: systemTimers,
     log,
     membership,
     askPeers,

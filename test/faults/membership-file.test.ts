@@ -237,6 +237,41 @@ test('a lost disk waits for its replacement, whichever phase the file is in (pro
   expect(await put(n1, 'k')).toBe(200)
 })
 
+test('a blank member of a cluster that has formed starts when a majority says that it is not known', async () => {
+  const operated = await Operated.create(3)
+  const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
+  await operated.publish(operated.document())
+  operated.start(n1, n2)
+  await operated.until(n1, 'ready', (status) => status.ready)
+  await operated.until(n2, 'ready', (status) => status.ready)
+  await operated.publish(operated.document({ formed: true }))
+  // One answer of two: n2 might know what it acknowledged.
+  await operated.cluster.kill(n2)
+  operated.start(n3)
+  const waiting = await operated.parked(n3, 'Fresh')
+  expect(waiting.dataDirectory.detail).toContain(
+    '1 of the 2 members that have to be asked answered',
+  )
+  expect(waiting.memberId).toBe(memberIdOf(TOKEN, 'n3', 1))
+  // And one that lost its disk cannot make anything with it.
+  await rm(n2.dataDir, { recursive: true })
+  operated.start(n2)
+  await operated.parked(n2, 'AwaitingReplacement')
+  expect((await operated.status(n3))?.state).toBe('parked')
+  expect(n3.output.match(/member is parked/g)).toHaveLength(1)
+})
+
+test('the last member of a cluster that has formed joins it by itself', async () => {
+  const operated = await Operated.create(3)
+  const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
+  await operated.publish(operated.document())
+  operated.start(n1, n2)
+  await operated.until(n1, 'ready', (status) => status.ready)
+  await operated.publish(operated.document({ formed: true }))
+  operated.start(n3)
+  await operated.until(n3, 'ready', (status) => status.ready)
+})
+
 test('without a file a lost disk ends the process with one line, and nothing is made of it', async () => {
   cluster = await ProcessCluster.create(3)
   const c = cluster

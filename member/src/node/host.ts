@@ -111,8 +111,9 @@ export class MemberHost implements MemberNode {
     this.changed()
   }
 
-  park(directory: DataDirectoryStatus): void {
+  park(directory: DataDirectoryStatus, identity = this.#identity): void {
     this.#detach()
+    this.#identity = identity
     this.#phase = 'parked'
     this.#state = 'parked'
     this.#directory = directory

@@ -26,7 +26,7 @@ export class MembershipSource {
   #text: string | undefined
   #timer: TimerHandle | undefined
   #isReading = false
-  #waiters: (() => void)[] = []
+  #next = Promise.withResolvers<void>()
 
   constructor(options: MembershipSourceOptions) {
     this.#options = options
@@ -61,7 +61,7 @@ export class MembershipSource {
 
   /** Resolves at the next change, and at the stop. */
   changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiters.push(resolve))
+    return this.#next.promise
   }
 
   async #read(): Promise<void> {
@@ -102,6 +102,8 @@ export class MembershipSource {
   }
 
   #wake(): void {
-    for (const resolve of this.#waiters.splice(0)) resolve()
+    const { resolve } = this.#next
+    this.#next = Promise.withResolvers()
+    resolve()
   }
 }

@@ -40,8 +40,11 @@ export type StartPlan =
       readonly members: readonly InitialMember[]
       /** Whom one that joined talks to until its log tells. */
       readonly peers: readonly PeerAddress[]
-      /** Whether to ask those members first if they already know this one. */
-      readonly asksFirst: boolean
+      /**
+       * Whether to ask those members first if they already know this one: of a cluster that may not exist yet whoever
+       * answers, of one that has formed so many that no majority could be made without one of them.
+       */
+      readonly asks: 'nobody' | 'whoeverAnswers' | 'aMajority'
     }
   /** Stay up, take no part, look again when the file changes. */
   | { readonly type: 'park'; readonly directory: DataDirectoryStatus }
@@ -85,7 +88,7 @@ function planFromSettings(configured: ConfiguredStart, directory: FoundDirectory
       accepted: 'new, for an empty data directory',
     })
   }
-  return { type: 'start', identity, members: initialCluster, peers: [], asksFirst: true }
+  return { type: 'start', identity, members: initialCluster, peers: [], asks: 'whoeverAnswers' }
 }
 
 function planBlank(configured: ConfiguredStart, document: MembershipDocument): StartPlan {
@@ -107,7 +110,8 @@ function planBlank(configured: ConfiguredStart, document: MembershipDocument): S
   const made = identityOf({ token, name, members: founders, incarnation: own.incarnation })
   const identity = { ...made, clusterId: document.clusterId ?? made.clusterId }
   if (phase === 'Bootstrapping') {
-    return { type: 'start', identity, members: founders, peers: [], asksFirst: true }
+    const asks = document.formed === true ? 'aMajority' : 'whoeverAnswers'
+    return { type: 'start', identity, members: founders, peers: [], asks }
   }
   if (own.state === 'Voter') return parkAwaiting(name)
   // It takes its membership from the leader, whoever the cluster was made of.
@@ -117,7 +121,7 @@ function planBlank(configured: ConfiguredStart, document: MembershipDocument): S
     identity: joining,
     members: [],
     peers: peersIn(document, name),
-    asksFirst: false,
+    asks: 'nobody',
   }
 }
 
@@ -159,6 +163,12 @@ export function awaitingReplacement(name: string, peer?: string): DataDirectoryS
   }
 }
 
+/** What a blank member says that was told to ask a majority and did not reach one. */
+export function unanswered(answers: number, needed: number): DataDirectoryStatus {
+  const detail = `the data directory is blank and the cluster has formed: ${answers} of the ${needed} members that have to be asked answered`
+  return { state: 'Fresh', detail }
+}
+
 type Fact = 'name' | 'token' | 'initialCluster' | 'clusterId'
 const FILE_FACTS: readonly Fact[] = ['name', 'token', 'clusterId']
 
@@ -194,7 +204,7 @@ function whose(differences: readonly string[]): 'member' | 'cluster' {
 /** A log begins with the members that are recorded beside it, whatever the settings say today. */
 function resume(identity: Identity, peers: readonly PeerAddress[] = []): StartPlan {
   const members = membersOf(identity.initialCluster)
-  return { type: 'start', identity, members, peers, asksFirst: false }
+  return { type: 'start', identity, members, peers, asks: 'nobody' }
 }
 
 function membersOf(initialCluster: string): readonly InitialMember[] {

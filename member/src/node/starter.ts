@@ -1,6 +1,7 @@
 // Brings a member up in its host: looks at the data directory, follows the plan for what it found, and keeps a parked
 // member waiting for the membership file to change. Also takes a member out again that was removed from its cluster.
 
+import type { Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { FileSystem } from '../wal/file-system.ts'
@@ -15,6 +16,7 @@ import {
   type ConfiguredStart,
   planStart,
   type StartPlan,
+  unanswered,
 } from './start-plan.ts'
 
 /** What a peer says about this member, and who says it. */
@@ -29,6 +31,7 @@ export interface StarterOptions {
   readonly configured: ConfiguredStart
   readonly dataDir: string
   readonly fs: FileSystem
+  readonly timers: Timers
   readonly log: Logger
   /** Undefined without a membership file: then what is wrong is thrown, not waited out. */
   readonly membership: MembershipSource | undefined
@@ -44,9 +47,14 @@ export interface StarterOptions {
   readonly graceMs: number
 }
 
+type Startable = Extract<StartPlan, { type: 'start' }>
+
+/** How long a blank member waits for more peers to answer before it asks again. */
+const ASK_AGAIN_MS = 2000
+
 export interface OpenMemberOptions {
   readonly directory: DataDirectory
-  readonly plan: Exclude<StartPlan, { type: 'park' | 'refuse' }>
+  readonly plan: Startable
   readonly onRemoved: () => void
 }
 
@@ -54,6 +62,8 @@ export class Starter {
   readonly #options: StarterOptions
   #member: Member | undefined
   #isStopped = false
+  /** Parked only until more peers answer: worth another try without a change of the file. */
+  #asksAgain = false
   /** What the log said last about why this member is parked. */
   #parkedFor: string | undefined
 
@@ -86,15 +96,24 @@ export class Starter {
 
   async #startLater(): Promise<void> {
     while (!this.#isStopped) {
-      await this.#options.membership!.changed()
+      await this.#reasonToTry()
       if (this.#isStopped || (await this.#attempt())) return
     }
   }
 
+  async #reasonToTry(): Promise<void> {
+    const { membership, timers } = this.#options
+    const again = Promise.withResolvers<void>()
+    const timer = this.#asksAgain ? timers.after(ASK_AGAIN_MS, again.resolve) : undefined
+    await Promise.race([membership!.changed(), again.promise])
+    timer?.cancel()
+  }
+
   /** Returns whether the member takes part now; false: it is parked. */
   async #attempt(): Promise<boolean> {
-    const { host, dataDir, fs } = this.#options
-    host.enter('openingDirectory')
+    const { dataDir, fs } = this.#options
+    this.#asksAgain = false
+    this.#enter('openingDirectory')
     let locked: LockedDirectory
     try {
       locked = await LockedDirectory.open(fs, dataDir)
@@ -110,8 +129,8 @@ export class Starter {
   }
 
   /** Undefined: it is parked. */
-  async #decide(locked: LockedDirectory): Promise<OpenMemberOptions['plan'] | undefined> {
-    const { configured, membership, host } = this.#options
+  async #decide(locked: LockedDirectory): Promise<Startable | undefined> {
+    const { configured, membership } = this.#options
     const { found } = locked
     const plan = planStart(configured, found, membership?.found)
     if (plan.type === 'refuse') {
@@ -119,40 +138,48 @@ export class Starter {
       throw plan.error
     }
     if (plan.type === 'park') {
-      host.found(plan.directory, found.identity)
-      this.#park(plan.directory)
+      this.#park(plan.directory, found.identity)
       return undefined
     }
-    host.found({ state: found.identity === undefined ? 'Fresh' : 'Valid' }, plan.identity)
-    if (!plan.asksFirst) return plan
-    const known = await this.#isKnown(plan.identity, plan.members)
-    if (known === undefined) return plan
-    const directory = awaitingReplacement(configured.name, known.name)
+    if (plan.asks === 'nobody') return plan
+    const obstacle = await this.#ask(plan)
+    if (obstacle === undefined) return plan
     if (membership === undefined) {
       await locked.release()
-      throw new RaftbaseError('AWAITING_REPLACEMENT', directory.detail!, {
-        details: { directory: found.path, peer: known.name, clusterId: known.clusterId },
+      throw new RaftbaseError('AWAITING_REPLACEMENT', obstacle.detail!, {
+        details: { directory: found.path, clusterId: plan.identity.clusterId },
       })
     }
-    this.#park(directory)
+    this.#park(obstacle, plan.identity)
     return undefined
   }
 
-  /** The peer that knows this blank member from before, if one answers. */
-  async #isKnown(
-    identity: Identity,
-    members: readonly InitialMember[],
-  ): Promise<KnownBy | undefined> {
-    const { host, askPeers } = this.#options
-    const others = members.filter((member) => member.name !== identity.name)
-    if (others.length === 0) return undefined
-    host.enter('askingPeers')
-    const answers = await askPeers(identity, others)
-    return answers.find((answer) => answer.takenPart && answer.clusterId === identity.clusterId)
+  /** A parked member that tries again stays parked for whoever asks, until it is about to start. */
+  #enter(phase: 'openingDirectory' | 'askingPeers'): void {
+    if (this.#parkedFor === undefined) this.#options.host.enter(phase)
   }
 
-  async #run(locked: LockedDirectory, plan: OpenMemberOptions['plan']): Promise<boolean> {
+  /** Asks the other founders about this blank member; undefined when nothing speaks against it. */
+  async #ask({ identity, members, asks }: Startable): Promise<DataDirectoryStatus | undefined> {
+    const { askPeers } = this.#options
+    const others = members.filter((member) => member.name !== identity.name)
+    if (others.length === 0) return undefined
+    this.#enter('askingPeers')
+    const answers = (await askPeers(identity, others)).filter(
+      (answer) => answer.clusterId === identity.clusterId,
+    )
+    const known = answers.find((answer) => answer.takenPart)
+    if (known !== undefined) return awaitingReplacement(identity.name, known.name)
+    const needed = Math.floor(members.length / 2) + 1
+    if (asks === 'whoeverAnswers' || answers.length >= needed) return undefined
+    this.#asksAgain = true
+    return unanswered(answers.length, needed)
+  }
+
+  async #run(locked: LockedDirectory, plan: Startable): Promise<boolean> {
     const { host, openMember, log, configured } = this.#options
+    const isBlank = locked.found.identity === undefined
+    host.found({ state: isBlank ? 'Fresh' : 'Valid' }, plan.identity)
     host.enter('readingLog')
     const directory = locked.use(plan.identity)
     let member: Member
@@ -187,9 +214,9 @@ export class Starter {
     return false
   }
 
-  #park(directory: DataDirectoryStatus): void {
+  #park(directory: DataDirectoryStatus, identity?: Identity): void {
     const { host, log } = this.#options
-    host.park(directory)
+    host.park(directory, identity)
     const why = `${directory.state} ${directory.detail}`
     if (why === this.#parkedFor) return
     this.#parkedFor = why
