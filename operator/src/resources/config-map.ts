@@ -7,6 +7,9 @@ import { type Builder, childMeta, type RenderContext } from './render.ts'
 
 export const MEMBERSHIP_FILE = 'membership.json'
 
+/** Members take no document that is older than the one they have. */
+const EPOCHS = { Bootstrapping: 1, Completing: 2, Running: 3 } as const
+
 export const buildMembership: Builder = (context) => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
@@ -24,9 +27,10 @@ export function membershipDocument(context: RenderContext): MembershipDocument {
     schema: 1,
     cluster: `${cluster.metadata.namespace}/${cluster.metadata.name}`,
     token,
-    phase,
+    phase: phase === 'Running' ? 'Running' : 'Bootstrapping',
+    ...(phase === 'Completing' ? { formed: true } : {}),
     clusterId,
-    epoch: phase === 'Bootstrapping' ? 1 : 2,
+    epoch: EPOCHS[phase],
     initialCluster: members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(','),
     members: members.map(({ name, peerUrl }, ordinal) => ({
       name,

@@ -12,7 +12,11 @@ export interface RenderOptions {
   readonly memberRepository: string
 }
 
-export type MembershipPhase = 'Bootstrapping' | 'Running'
+/**
+ * How far the first start is. Completing: a majority has formed the cluster and not every member has data yet; who has none
+ * may still start, but can make nothing by itself. Running: a member without data has lost it.
+ */
+export type MembershipPhase = 'Bootstrapping' | 'Completing' | 'Running'
 
 export interface RenderContext {
   readonly cluster: RaftCluster

@@ -74,7 +74,8 @@ export function buildModel(observed: Observed): Model {
     recordedPhase: recorded?.phase,
     hasClaims: ownClaims.length > 0,
   })
-  const phase = history === 'none' || history === 'bootstrapping' ? 'Bootstrapping' : 'Running'
+  const hasEverybodyData = members.every(({ report }) => report?.dataDirectory.state === 'Valid')
+  const phase = phaseOf(history, { recordedPhase: recorded?.phase, hasEverybodyData })
   return {
     observed,
     cluster,
@@ -115,6 +116,17 @@ function historyOf(known: {
   }
   if (known.hasClaims) return 'forgotten'
   return known.isLatched ? 'bootstrapping' : 'none'
+}
+
+/** In one direction only, whoever is asked first after a restart. */
+function phaseOf(
+  history: History,
+  known: { readonly recordedPhase: string | undefined; readonly hasEverybodyData: boolean },
+): MembershipPhase {
+  if (history === 'none' || history === 'bootstrapping') return 'Bootstrapping'
+  // Whoever has not started yet is slow or not scheduled, and must not be taken for one that lost its disk.
+  if (known.recordedPhase === 'Bootstrapping' && !known.hasEverybodyData) return 'Completing'
+  return 'Running'
 }
 
 /** What the members were told last. A file that does not parse was not written by us and counts as none. */
