@@ -103,9 +103,7 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
       await world.until('two of three have formed', () => world.status.clusterId !== undefined)
       expect(world.status.phase).toBe('Degraded')
       world.kubernetes.unschedulable.clear()
-      await world.pass(4)
-      // It was told before that its cluster was being made, asks, and waits: only a replacement brings it in.
-      await world.until('it is reported', () => world.status.readyReplicas !== undefined)
+      await world.until('it takes part when it comes', isSettled(world))
     },
   ],
   [

@@ -24,8 +24,8 @@ interface Process {
   readonly podUid: string
   readonly name: string
   readonly volume: Volume
-  /** As it was mounted when the pod started: a kubelet brings changes late. */
-  readonly membership: string | undefined
+  /** As it is mounted: a kubelet brings changes late. */
+  membership: string | undefined
   /** Blank, and told or shown that its cluster exists already. */
   isParked: boolean
 }
@@ -39,6 +39,7 @@ export class SimMembers implements MemberClient {
   formedCount = 0
   leader: { readonly name: string; readonly term: number } | undefined
   #term = 0
+  readonly #names = new Map<number, Set<string>>()
   readonly #parsed = new Map<string, ParsedMembership>()
   /** Members by name that do not answer the operator. */
   readonly silent = new Set<string>()
@@ -56,7 +57,10 @@ export class SimMembers implements MemberClient {
         this.#processes.delete(name)
     }
     for (const { metadata } of pods) this.#start(metadata.name, metadata.uid)
-    for (const process of this.#processes.values()) this.#decide(process)
+    for (const process of this.#processes.values()) {
+      if (process.isParked) process.membership = this.#membership(process.name)
+      this.#decide(process)
+    }
     this.#elect()
   }
 
@@ -104,18 +108,29 @@ export class SimMembers implements MemberClient {
     return (object?.['data'] as Record<string, string> | undefined)?.['membership.json']
   }
 
-  /** As ADR 0010 and the contract say: data goes by its data, blank ones ask first. */
+  /**
+   * As ADR 0010 and the contract say: data goes by its data. Blank ones ask first whether they are known: whoever answers,
+   * or, once the cluster has formed, so many that no majority could be made without one of them.
+   */
   #decide(process: Process): void {
-    if (process.volume.isInitialized || process.isParked) return
+    if (process.volume.isInitialized) return
     const parsed = this.#parse(process.membership)
     if (!parsed.ok) return
-    if (parsed.document.phase === 'Running') {
-      process.isParked = true
-      return
-    }
-    const isTold = [...this.#processes.values()].some(({ volume }) => volume.cluster !== undefined)
-    if (isTold) process.isParked = true
-    else process.volume.isInitialized = true
+    const { phase, formed, members } = parsed.document
+    const others = [...this.#processes.values()].filter((other) => other !== process)
+    const isKnown = others.some(({ volume }) => this.#knownBy(volume.cluster).has(process.name))
+    const quorum = Math.floor(members.length / 2) + 1
+    const answers = others.filter(({ volume }) => volume.cluster !== undefined).length
+    const needed = formed === true ? members.length - quorum + 1 : 0
+    process.isParked = phase === 'Running' || isKnown || answers < needed
+    process.volume.isInitialized = !process.isParked
+  }
+
+  /** Names that have taken part in a cluster. */
+  #knownBy(cluster: number | undefined): Set<string> {
+    const names = this.#names.get(cluster ?? 0) ?? new Set()
+    this.#names.set(cluster ?? 0, names)
+    return cluster === undefined ? new Set() : names
   }
 
   #parse(text = ''): ParsedMembership {
@@ -133,7 +148,10 @@ export class SimMembers implements MemberClient {
     }
     const known = new Set(able.flatMap(({ volume }) => volume.cluster ?? []))
     const cluster = known.size === 0 ? (this.formedCount += 1) : [...known][0]!
-    for (const { volume } of able) volume.cluster ??= cluster
+    for (const { volume, name } of able) {
+      volume.cluster ??= cluster
+      this.#knownBy(cluster).add(name)
+    }
     if (this.leader !== undefined && able.some(({ name }) => name === this.leader?.name)) return
     this.leader = { name: able[0]!.name, term: (this.#term += 1) }
   }
