@@ -66,6 +66,8 @@ export type FailpointName = (typeof FAILPOINTS)[number]
 
 export type FailpointAction =
   | { readonly type: 'exit' }
+  /** Takes memory until the limit of the process ends it. */
+  | { readonly type: 'exhaust' }
   | { readonly type: 'sleep'; readonly fromMs: number; readonly toMs: number }
   | { readonly type: 'error'; readonly code: ErrorCode }
 
@@ -80,7 +82,7 @@ export interface Failpoint {
 
 const PLACE = /^([ \t]*)\/\/ failpoint: (await )?([A-Za-z]+)(?: if (.+))?$/gm
 const ENTRY =
-  /^([A-Za-z]+)=(?:(exit)|sleep\((\d+)(?:\.\.(\d+))?\)|error\(([A-Z_]+)\))(?:@(\d+))?(?:\*(\d+))?$/
+  /^([A-Za-z]+)=(?:(exit|exhaust)|sleep\((\d+)(?:\.\.(\d+))?\)|error\(([A-Z_]+)\))(?:@(\d+))?(?:\*(\d+))?$/
 
 /** Throws CONFIG_INVALID for anything but what is described above. */
 export function parseFailpoints(text: string): Failpoint[] {
@@ -98,12 +100,9 @@ function parseFailpoint(entry: string): Failpoint {
   if (name === undefined || (errorCode !== undefined && code === undefined)) {
     throw new RaftbaseError('CONFIG_INVALID', 'not a failpoint', { details: { given: entry } })
   }
-  const action: FailpointAction =
-    exit === undefined
-      ? code === undefined
-        ? { type: 'sleep', fromMs: Number(from), toMs: Number(to ?? from) }
-        : { type: 'error', code }
-      : { type: 'exit' }
+  let action: FailpointAction = { type: 'sleep', fromMs: Number(from), toMs: Number(to ?? from) }
+  if (code !== undefined) action = { type: 'error', code }
+  if (exit === 'exit' || exit === 'exhaust') action = { type: exit }
   return {
     name,
     action,
@@ -146,6 +145,7 @@ export class Failpoints {
       writeSync(2, `failpoint ${name}: ${action.type}\n`)
     }
     if (action.type === 'exit') process.kill(process.pid, 'SIGKILL')
+    if (action.type === 'exhaust') exhaustMemory()
     if (action.type === 'error') {
       throw new RaftbaseError(action.code, 'failpoint', { details: { name } })
     }
@@ -180,4 +180,9 @@ export function installFailpoints(environment: NodeJS.ProcessEnv): void {
     if (message.failpoints !== undefined) failpoints.set(parseFailpoints(message.failpoints))
   })
   process.channel?.unref()
+}
+
+function exhaustMemory(): never {
+  const held: unknown[] = []
+  for (;;) held.push(Array.from({ length: 1000 }, () => ({})))
 }

@@ -15,8 +15,9 @@ const isRightNode = Number(process.versions.node.split('.')[0]) === NODE_MAJOR
 if (isRightNode) {
   const source = new URL('src/main.ts', import.meta.url)
   const isWorkingCopy = existsSync(source)
-  if (isWorkingCopy && process.env.RAFTBASE_FAILPOINTS !== undefined) await installFailpoints()
-  else if (isWorkingCopy) enableCompileCache()
+  const hasFailpoints = isWorkingCopy && process.env.RAFTBASE_FAILPOINTS !== undefined
+  if (isWorkingCopy) enableCompileCache(hasFailpoints ? 'raftbase-failpoints' : 'raftbase')
+  if (hasFailpoints) await installFailpoints()
   const { main } = await import(
     isWorkingCopy ? source.href : new URL('../dist/member/src/main.js', import.meta.url).href
   )
@@ -28,8 +29,8 @@ if (isRightNode) {
 }
 
 /** Keeps what was compiled for the next start. Only beside the sources: a shared directory could be tampered with. */
-function enableCompileCache() {
-  const directory = new URL('../node_modules/.cache/raftbase', import.meta.url)
+function enableCompileCache(name) {
+  const directory = new URL(`../node_modules/.cache/${name}`, import.meta.url)
   if (existsSync(new URL('../node_modules', import.meta.url))) {
     module.enableCompileCache(fileURLToPath(directory))
   }

@@ -67,8 +67,6 @@ export class ProcessCluster {
   readonly members: readonly MemberProcess[]
   readonly directory: string
   readonly extraFlags: readonly string[]
-  /** What the members run. */
-  program = MAIN
 
   private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
     this.members = members
@@ -134,9 +132,9 @@ export class ProcessCluster {
 
   /** Starts the member's process without waiting for it to answer. */
   start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
-    const child = spawn(process.execPath, [this.program, ...flags], {
+    const child = spawn(process.execPath, [MAIN, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, ...member.environment },
+      env: { ...inherited(), ...member.environment },
     })
     const keep = (chunk: Buffer): void => {
       member.output += chunk.toString()
@@ -144,7 +142,8 @@ export class ProcessCluster {
     child.stdout!.on('data', keep)
     child.stderr!.on('data', keep)
     child.on('exit', (code, signal) => {
-      member.output += `[exit code=${code} signal=${signal}]\n`
+      const at = new Date().toISOString()
+      member.output += `[${at} exit code=${code} signal=${signal}]\n`
       if (member.child === child) member.child = undefined
     })
     member.child = child
@@ -217,4 +216,10 @@ export class ProcessCluster {
     await this.stopProcesses()
     await rm(this.directory, { recursive: true, force: true })
   }
+}
+
+/** This process' environment without what would configure a member. */
+function inherited(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('RAFTBASE_'))
+  return Object.fromEntries(entries)
 }

@@ -150,12 +150,10 @@ export class Controller {
       ...('object' in delta ? [delta.object] : []),
     ]
     if (delta.kind === 'updated' && isRelevant?.(delta.before, delta.object) === false) return
-    // An object that moved from one cluster to another wakes both; usually they are the same.
-    const keys = objects.flatMap((object) => {
+    for (const object of objects) {
       const key = clusterOf(object)
-      return key === undefined ? [] : [`${key.namespace}/${key.name}`]
-    })
-    for (const key of new Set(keys)) this.queue.add(key)
+      if (key !== undefined) this.enqueue(key)
+    }
   }
 
   async #work(reconciler: Reconciler, signal: AbortSignal): Promise<void> {

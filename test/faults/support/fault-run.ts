@@ -21,6 +21,8 @@ export const ELECTION_MS = 1000
 
 /** Acknowledged operations a second below which a fault would prove nothing. */
 const RATE_MIN = 50
+/** How long what must happen is waited for; no figure, only the end of a run that hangs. */
+export const PATIENCE_MS = 60_000
 const PARALLEL_READS = 16
 const ATTEMPTS = 3
 
@@ -29,6 +31,8 @@ export interface FaultRunOptions {
   readonly flags?: readonly string[]
   /** Variables of each member's processes. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Acknowledged operations a second that the scenario begins with. */
+  readonly rate?: number
   readonly load?: Partial<Omit<LoadOptions, 'endpoints'>>
   /** Where the clients connect: by default to every member that runs and is not avoided. */
   readonly endpoints?: (run: FaultRun) => readonly MemberProcess[]
@@ -49,6 +53,7 @@ export class FaultRun {
   readonly id: string
   /** Members that clients leave alone, because of what the scenario does to them. */
   readonly avoided = new Set<MemberProcess>()
+  readonly #rate: number
   #succeeded = false
   #closing: Promise<void> | undefined
 
@@ -63,7 +68,7 @@ export class FaultRun {
   ): Promise<void> {
     const run = await FaultRun.#create(id, options)
     try {
-      await run.cluster.agreedLeader({ among: run.members })
+      await run.leader(run.members)
       run.load.start()
       await run.loaded()
       await run.#finish((await body(run)) ?? { except: [] })
@@ -97,6 +102,7 @@ export class FaultRun {
   }) {
     const { id, cluster, links, options } = parts
     this.id = id
+    this.#rate = options.rate ?? RATE_MIN
     this.cluster = cluster
     this.links = links
     const endpoints = options.endpoints ?? (() => this.usable)
@@ -118,20 +124,21 @@ export class FaultRun {
   }
 
   leader(among?: readonly MemberProcess[]): Promise<MemberProcess> {
-    return this.cluster.agreedLeader(among === undefined ? {} : { among })
+    const timeoutMs = PATIENCE_MS
+    return this.cluster.agreedLeader(among === undefined ? { timeoutMs } : { among, timeoutMs })
   }
 
   /** Resolves once the clients get enough answers for a fault to mean something. */
-  async loaded(rate = RATE_MIN): Promise<void> {
+  async loaded(rate = this.#rate): Promise<void> {
     await eventually(
       `${this.id}: ${rate} acknowledged operations a second`,
       () => (this.load.rate >= rate ? true : undefined),
-      { timeoutMs: 20_000, everyMs: 50, explain: () => this.explain() },
+      { timeoutMs: PATIENCE_MS, everyMs: 50, explain: () => this.explain() },
     )
   }
 
   /** Resolves after so many more acknowledged operations. */
-  async acknowledges(count: number, timeoutMs = 20_000): Promise<void> {
+  async acknowledges(count: number, timeoutMs = PATIENCE_MS): Promise<void> {
     const target = this.load.acknowledged + count
     await eventually(
       `${this.id}: ${count} acknowledged operations`,
@@ -152,13 +159,30 @@ export class FaultRun {
   }
 
   async status(member: MemberProcess): Promise<MemberStatus> {
-    return eventually(`status of ${member.name}`, () => statusOf(member))
+    return eventually(`status of ${member.name}`, () => statusOf(member), {
+      timeoutMs: PATIENCE_MS,
+    })
   }
 
   /** A figure is met when one attempt of three meets it; the verdicts at the end hold for every attempt. */
   async once(attempt: () => Promise<boolean>): Promise<void> {
     for (let i = 0; i < ATTEMPTS; i++) if (await attempt()) return
     expect.fail(`${this.id}: not met in ${ATTEMPTS} attempts; the figures are printed above`)
+  }
+
+  /** Resolves once the member can serve linearizable requests; returns how long that took. */
+  async ready(member: MemberProcess): Promise<Figure> {
+    const fromMs = performance.now()
+    await eventually(
+      `${member.name} is ready`,
+      async () => {
+        const response = await fetch(`${member.api}/readyz`).catch(() => undefined)
+        return response?.status === 200 ? true : undefined
+      },
+      { timeoutMs: PATIENCE_MS, explain: () => this.explain() },
+    )
+    const toMs = performance.now()
+    return { ms: toMs - fromMs, fromMs, toMs }
   }
 
   /** Sets failpoints of a running process and resolves when the first of them has acted. */
@@ -169,7 +193,7 @@ export class FaultRun {
     await eventually(
       `${member.name} reaches ${points}`,
       () => (/^failpoint /m.test(member.output.slice(from)) ? true : undefined),
-      { explain: () => this.explain() },
+      { timeoutMs: PATIENCE_MS, explain: () => this.explain() },
     )
   }
 
@@ -197,7 +221,7 @@ export class FaultRun {
     }
     this.avoided.clear()
     for (const member of except) this.avoided.add(member)
-    await this.cluster.agreedLeader({ among: kept, timeoutMs: 30_000 })
+    await this.leader(kept)
     await this.load.stop()
     await this.#readEverything(kept)
     await this.watch.stop()
@@ -227,30 +251,41 @@ export class FaultRun {
     const read = async (): Promise<void> => {
       for (let next = left.pop(); next !== undefined; next = left.pop()) {
         const { via, key } = next
-        const { outcome } = await this.load.run({
-          client: 'reader',
-          via,
-          request: { type: 'get', key },
-        })
-        const revision =
-          outcome.type === 'done' ? outcome.response.revision : Number.NEGATIVE_INFINITY
-        if (revision < newest.get(key)!)
-          missing.push(`${via.name} ${key}: ${JSON.stringify(outcome)}`)
+        const revision = await this.#revisionSeen(via, key)
+        if (revision === undefined || revision < newest.get(key)!)
+          missing.push(`${via.name} ${key}: seen at revision ${revision}`)
       }
     }
     await Promise.all(Array.from({ length: PARALLEL_READS }, read))
     expect(missing, `${this.id} ACK`).toEqual([])
   }
 
+  /** The revision at which a linearizable read through the member saw the key; undefined when none was answered. */
+  async #revisionSeen(via: MemberProcess, key: string): Promise<number | undefined> {
+    for (let i = 0; i < ATTEMPTS; i++) {
+      const request = { type: 'get', key } as const
+      const { outcome } = await this.load.run({ client: 'reader', via, request, timeoutMs: 5000 })
+      if (outcome.type === 'done') return outcome.response.revision
+      this.note('a read after the end', `${via.name} ${key} ${outcome.detail}`)
+    }
+    return undefined
+  }
+
   /** HASH and log matching, from what is on the disks. */
   async #compareDisks(members: readonly MemberProcess[]): Promise<void> {
-    await eventually(`${this.id}: equal applied index`, async () => {
-      const all = await Promise.all(members.map(statusOf))
-      const applied = all.map((status) => status?.applied)
-      return applied.every((index) => index !== undefined && index === applied[0])
-        ? true
-        : undefined
-    })
+    const dead = members.filter(({ child }) => child === undefined).map(({ name }) => name)
+    expect(dead, `${this.id}: members that died by themselves\n${this.explain()}`).toEqual([])
+    await eventually(
+      `${this.id}: equal applied index`,
+      async () => {
+        const all = await Promise.all(members.map(statusOf))
+        const applied = all.map((status) => status?.applied)
+        return applied.every((index) => index !== undefined && index === applied[0])
+          ? true
+          : undefined
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 50, explain: () => this.explain() },
+    )
     for (const member of members) {
       if (member.child !== undefined) await this.cluster.kill(member, 'SIGTERM')
     }

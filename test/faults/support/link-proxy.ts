@@ -16,7 +16,10 @@ export interface LinkRule {
   readonly delayMs?: number
   /** The delay varies by up to so much in both directions. */
   readonly jitterMs?: number
-  /** Share of the packets that are lost and sent again, the first time after 200 ms, then after twice as long each. */
+  /**
+   * Share of the packets that are lost. Like TCP with a window that losses have shrunk to one packet: what waits goes as the
+   * next packet once the one before has arrived; a lost one is sent again after 200 ms, then after twice as long each.
+   */
   readonly lossShare?: number
   readonly bytesPerSecond?: number
   /** One in so many chunks has a bit turned over. */
@@ -43,6 +46,8 @@ export interface LinkCounts {
 
 const RETRANSMIT_MS = 200
 const RETRANSMIT_MAX_MS = 1600
+/** Of bytes that leave with the next packet. */
+const WAITS = Number.POSITIVE_INFINITY
 const HELLO_BYTES_MAX = 16 * 1024
 /** Beyond, the source is not read any more: a socket's buffers. */
 const HELD_BYTES_MAX = 4 * 1024 * 1024
@@ -280,7 +285,7 @@ interface LaneOptions {
 /** Bytes in one direction, in order. */
 class Lane {
   readonly #options: LaneOptions
-  readonly #queue: { readonly chunk: Buffer; readonly dueMs: number }[] = []
+  readonly #queue: { readonly chunk: Buffer; dueMs: number }[] = []
   #queuedBytes = 0
   #lastDueMs = 0
   #passedBytes = 0
@@ -316,8 +321,12 @@ class Lane {
       counts.corruptedChunks++
     }
     const nowMs = performance.now()
-    const dueMs = Math.max(nowMs + this.#delayMs(rule, bytes.length, nowMs), this.#lastDueMs)
-    this.#lastDueMs = dueMs
+    const isPacketed = rule?.lossShare !== undefined
+    let dueMs = WAITS
+    if (!isPacketed) {
+      dueMs = Math.max(nowMs + this.#delayMs(rule, bytes.length, nowMs), this.#lastDueMs)
+      this.#lastDueMs = dueMs
+    }
     this.#queue.push({ chunk: bytes, dueMs })
     this.#queuedBytes += bytes.length
     if (this.#queuedBytes > HELD_BYTES_MAX) this.#options.source.pause()
@@ -331,6 +340,12 @@ class Lane {
   stop(): void {
     clearTimeout(this.#timer)
     this.#queue.length = 0
+  }
+
+  /** What waits leaves together. */
+  #sendPacket(rule: LinkRule | undefined, nowMs: number): void {
+    const dueMs = nowMs + this.#delayMs(rule, this.#queuedBytes, nowMs)
+    for (const item of this.#queue) item.dueMs = Math.min(item.dueMs, dueMs)
   }
 
   #delayMs(rule: LinkRule | undefined, bytes: number, nowMs: number): number {
@@ -358,8 +373,9 @@ class Lane {
     const { sink, source, rule, counts, onClose } = this.#options
     const nowMs = performance.now()
     while (this.#queue.length > 0) {
-      const { chunk, dueMs } = this.#queue[0]!
       const now = rule()
+      if (this.#queue[0]!.dueMs === WAITS) this.#sendPacket(now, nowMs)
+      const { chunk, dueMs } = this.#queue[0]!
       if (now?.cut === true) {
         counts.heldBytes = Math.max(counts.heldBytes, this.#queuedBytes)
         return

@@ -113,8 +113,6 @@ export interface MemberOptions {
   readonly network?: PeerNetwork
   readonly port?: number
   readonly isRemoved?: (member: MemberId) => boolean
-  readonly hasTakenPart?: (member: MemberId) => boolean
-  readonly onRemoved?: () => void
 }
 
 const running: PeerTransport[] = []
@@ -158,8 +156,6 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
       peerDown() {},
     },
     ...(options.isRemoved === undefined ? {} : { isRemoved: options.isRemoved }),
-    ...(options.hasTakenPart === undefined ? {} : { hasTakenPart: options.hasTakenPart }),
-    ...(options.onRemoved === undefined ? {} : { onRemoved: options.onRemoved }),
   })
   running.push(transport)
   await transport.start(handler)

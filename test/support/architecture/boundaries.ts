@@ -190,15 +190,7 @@ export interface Seam {
   readonly homes: readonly string[]
 }
 
-/** The simulator owns time, randomness, disk and network: a real one in it would make runs differ. */
-const SIMULATOR = 'test/sim/'
-const SIMULATOR_HOMES = [
-  'test/sim/main.ts',
-  'test/sim/drain.ts',
-  'test/sim/seeds.ts',
-  'test/sim/checkers/linearizability.test.ts',
-] as const
-const SOURCES = ['lib/', 'member/src/', 'operator/src/', SIMULATOR] as const
+const SOURCES = ['lib/', 'member/src/', 'operator/src/'] as const
 const SIMULATED = [
   'member/src/raft/',
   'member/src/mvcc/',
@@ -218,12 +210,7 @@ export const SEAMS: readonly Seam[] = [
     modules: ['node:timers', 'node:timers/promises', 'node:perf_hooks'],
     within: SOURCES,
     // The second only measures this process; the third is a client, outside every simulation.
-    homes: [
-      'lib/clock.ts',
-      'lib/process-metrics.ts',
-      'member/src/cli/member-client.ts',
-      ...SIMULATOR_HOMES,
-    ],
+    homes: ['lib/clock.ts', 'lib/process-metrics.ts', 'member/src/cli/member-client.ts'],
   },
   {
     name: 'randomness',
@@ -236,8 +223,8 @@ export const SEAMS: readonly Seam[] = [
     name: 'the disk',
     code: /(?!)/,
     modules: ['node:fs', 'node:fs/promises'],
-    within: [...SIMULATED, SIMULATOR],
-    homes: ['member/src/wal/disk.ts', ...SIMULATOR_HOMES],
+    within: SIMULATED,
+    homes: ['member/src/wal/disk.ts'],
   },
   {
     name: 'the network',
@@ -252,7 +239,7 @@ export const SEAMS: readonly Seam[] = [
       'node:dns',
       'node:dns/promises',
     ],
-    within: [...SIMULATED, SIMULATOR],
+    within: SIMULATED,
     homes: ['member/src/transport/socket.ts'],
   },
   {
@@ -267,7 +254,7 @@ export const SEAMS: readonly Seam[] = [
     code: /(?<![\w$.#])console\s*\./,
     modules: ['node:console'],
     within: SOURCES,
-    homes: SIMULATOR_HOMES,
+    homes: [],
   },
 ]
 
