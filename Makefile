@@ -109,8 +109,9 @@ bench: $(INSTALLED) ## measure speed and memory
 	@$(NODE) test/bench/run.ts
 
 .PHONY: sim
-sim: ## run the simulator (does not exist yet)
-	@echo 'make $@: the simulator does not exist yet' >&2; exit 1
+sim: $(INSTALLED) ## simulate whole clusters under faults; SECONDS, HOURS, SEED, FAULTS, TRACE, FROM, WORKERS
+	@SECONDS='$(SECONDS)' HOURS='$(HOURS)' SEED='$(SEED)' FAULTS='$(FAULTS)' TRACE='$(TRACE)' FROM='$(FROM)' \
+	  WORKERS='$(WORKERS)' $(NODE) test/sim/main.ts
 
 .PHONY: chart
 chart: ## bring the chart's copy of the CRD up to date, check the chart, and package it to dist/

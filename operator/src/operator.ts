@@ -167,7 +167,8 @@ function buildLeadership(
     }),
     timers,
     clock,
-    userAgent: `raftbase-operator/${VERSION}`,
+    // Which of several operators it was: for the API server's audit log.
+    userAgent: `raftbase-operator/${VERSION} (${identity})`,
     onRequest: (request) => metrics.requested(request),
   })
   const election = new LeaderElection({
@@ -240,6 +241,7 @@ async function startLoop(
 async function lead(parts: Parts, signal: AbortSignal): Promise<void> {
   const { controller, election, log, reconciler, recorder, timers } = parts
   while (!controller.hasSynced && !signal.aborted) await pause(timers, SYNC_POLL_MS, signal)
+  if (!signal.aborted) log.info('caches synced')
   if (!(await election.acquire(signal))) return
   const workers = controller.runWorkers(reconciler, signal)
   const outcome = await Promise.race([

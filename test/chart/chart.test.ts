@@ -162,6 +162,12 @@ describe('the files of the chart', () => {
     expect(example.spec.version).toBe(version)
   })
 
+  test('are installed as the README says, with the example it shows', () => {
+    expect(text('README.md')).toContain(
+      `\n\`\`\`yaml\n${text('examples', 'raftcluster.yaml')}\`\`\`\n`,
+    )
+  })
+
   test('describe each value in the schema, and nothing that is no value', () => {
     const values = parse(text('charts', 'raftbase-operator', 'values.yaml')) as object
     const schema = JSON.parse(text('charts', 'raftbase-operator', 'values.schema.json')) as Schema

@@ -194,6 +194,10 @@ export class MemoryMemberNode implements MemberNode {
     return () => this.#listeners.delete(listener)
   }
 
+  get listenerCount(): number {
+    return this.#listeners.size
+  }
+
   /** Something was changed from outside: tells whoever listens. */
   changed(): void {
     for (const listener of this.#listeners) listener()

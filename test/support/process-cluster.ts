@@ -67,6 +67,8 @@ export class ProcessCluster {
   readonly members: readonly MemberProcess[]
   readonly directory: string
   readonly extraFlags: readonly string[]
+  /** What the members run. */
+  program = MAIN
 
   private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
     this.members = members
@@ -132,7 +134,7 @@ export class ProcessCluster {
 
   /** Starts the member's process without waiting for it to answer. */
   start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
-    const child = spawn(process.execPath, [MAIN, ...flags], {
+    const child = spawn(process.execPath, [this.program, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...inherited(), ...member.environment },
     })

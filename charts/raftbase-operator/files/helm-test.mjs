@@ -10,7 +10,7 @@ const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 const REQUEST_TIMEOUT_MS = 10_000
 const POLL_MS = 500
 
-const namespace = readFileSync(`${ACCOUNT}/namespace`, 'utf8').trim()
+const namespace = process.env['TEST_NAMESPACE']
 const name = `helm-test-${randomBytes(4).toString('hex')}`
 const stepTimeoutMs = Number(process.env['TEST_TIMEOUT_SECONDS']) * 1000
 const collection = `/apis/raftbase.io/v1alpha1/namespaces/${namespace}/raftclusters`

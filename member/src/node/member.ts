@@ -26,7 +26,7 @@ import type {
   NotReadyReason,
   PutResult,
 } from './member-node.ts'
-import { deleteResult, getResult, putResult } from './outcomes.ts'
+import { deleteResult, getResult, putResult, tooLarge } from './outcomes.ts'
 import { Proposals } from './proposals.ts'
 import { Publisher } from './publisher.ts'
 import { Reads } from './reads.ts'
@@ -172,6 +172,11 @@ export class Member implements MemberNode {
 
   get snapshotIndex(): number {
     return this.#snapshotter.index
+  }
+
+  /** Whether a snapshot is being written to this member's disk. */
+  get isSavingSnapshot(): boolean {
+    return this.#snapshotter.isSaving
   }
 
   /** Opens the peer listeners and takes part in the cluster. Rejects with ADDRESS_IN_USE. */
@@ -345,11 +350,7 @@ export class Member implements MemberNode {
       request,
     })
     if (data.length > settings.requestBytesMax + settings.requestOverheadBytes) {
-      return Promise.reject(
-        new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
-          details: { bytes: data.length, bytesMax: settings.requestBytesMax },
-        }),
-      )
+      return Promise.reject(tooLarge(data.length, settings.requestBytesMax))
     }
     const { timeoutMs, signal } = options
     const outcome = this.#proposals.add({ data, timeoutMs, signal, read })
@@ -474,12 +475,13 @@ export class Member implements MemberNode {
 
   #createSnapshotter(): Snapshotter {
     const { identity } = this
-    const { transport, clock, log, settings } = this.#options
+    const { transport, clock, timers, log, settings } = this.#options
     const { snapshots, wal, snapshotIndex, replayedBytes } = this.#recovered
     return new Snapshotter({
       snapshots,
       transport,
       clock,
+      timers,
       log,
       clusterId: identity.clusterId,
       stateMachine: () => this.#applier.stateMachine,

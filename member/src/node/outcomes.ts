@@ -43,6 +43,12 @@ export function deleteResult({ outcome }: ApplyResult): DeleteResult {
   return { revision, deleted }
 }
 
+export function tooLarge(bytes: number, bytesMax: number): RaftbaseError {
+  return new RaftbaseError('REQUEST_TOO_LARGE', 'the request is too large', {
+    details: { bytes, bytesMax },
+  })
+}
+
 /** Reads one key from the state as it is. Throws INVALID_ARGUMENT, REVISION_COMPACTED or REVISION_FUTURE. */
 export function getResult(
   stateMachine: StateMachine,

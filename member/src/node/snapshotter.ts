@@ -3,10 +3,10 @@
 // and read piece by piece. One save, one transfer per peer and one arrival at a time.
 
 import { invariant } from '../../../lib/assert.ts'
-import type { Clock } from '../../../lib/clock.ts'
+import type { Clock, Timers } from '../../../lib/clock.ts'
 import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
-import type { StateMachine } from '../apply/state-machine.ts'
+import type { StateMachine, StateSnapshot } from '../apply/state-machine.ts'
 import type { MsgSnap } from '../raft/message.ts'
 import type { Index, MemberId, SnapshotMeta } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -15,6 +15,7 @@ import {
   type SnapshotStore,
   type StagedSnapshot,
 } from '../wal/snapshot-file.ts'
+import { paced } from './paced.ts'
 
 /** A snapshot there was no space for is tried again after this time. */
 const SPACE_RETRY_MS = 10_000
@@ -23,6 +24,7 @@ export interface SnapshotterOptions {
   readonly snapshots: SnapshotStore
   readonly transport: Transport
   readonly clock: Clock
+  readonly timers: Timers
   readonly log: Logger
   readonly clusterId: string
   readonly stateMachine: () => StateMachine
@@ -66,6 +68,11 @@ export class Snapshotter {
 
   get index(): Index {
     return this.#index
+  }
+
+  /** Whether one is being written to this disk. */
+  get isSaving(): boolean {
+    return this.#saving !== undefined
   }
 
   /** Starts a snapshot to disk when one is due. `appliedBytes`: bytes applied since the process started. */
@@ -167,7 +174,7 @@ export class Snapshotter {
       const { meta } = capture
       // failpoint: await snapshotSaving
       await unlessAborted(persistedUpTo(meta.index), this.#abort.signal)
-      await snapshots.save({ clusterId, meta }, abortable(capture.chunks(), this.#abort.signal))
+      await snapshots.save({ clusterId, meta }, this.#paced(capture))
       this.#index = Math.max(this.#index, meta.index)
       // failpoint: await snapshotSaved
       const durationMs = Math.round(clock.monotonicMs() - startMs)
@@ -190,7 +197,7 @@ export class Snapshotter {
     try {
       log.info({ peer, index: meta.index, term: meta.term }, 'snapshot transfer started')
       // failpoint: await snapshotSending
-      const stream = encodeSnapshotStream({ clusterId, meta }, capture.chunks())
+      const stream = encodeSnapshotStream({ clusterId, meta }, this.#paced(capture))
       await transport.sendSnapshot(peer, stream, this.#abort.signal)
       // failpoint: await snapshotSent
       // The message that makes the follower's core decide travels behind the bytes.
@@ -204,6 +211,12 @@ export class Snapshotter {
     } finally {
       capture.release()
     }
+  }
+
+  /** The state in pieces that leave room for writes; ends with an error once this member stops. */
+  #paced(capture: StateSnapshot): AsyncGenerator<Uint8Array> {
+    const { clock, timers } = this.#options
+    return paced(capture.chunks(), { signal: this.#abort.signal, clock, timers })
   }
 
   async #dropStaged(): Promise<void> {
@@ -223,13 +236,5 @@ async function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promi
     await Promise.race([promise, aborted.promise])
   } finally {
     signal.removeEventListener('abort', onAbort)
-  }
-}
-
-/** Ends the iteration with an error once `signal` is aborted, so that a stop does not wait for a large state. */
-function* abortable(chunks: Iterable<Uint8Array>, signal: AbortSignal): Generator<Uint8Array> {
-  for (const chunk of chunks) {
-    signal.throwIfAborted()
-    yield chunk
   }
 }

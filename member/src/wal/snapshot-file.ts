@@ -24,6 +24,8 @@ import {
 export { encodeSnapshotStream, type SnapshotHeader } from './snapshot-stream.ts'
 
 const WRITE_BYTES = 1024 * 1024
+/** Flushed so often: one flush of everything at the end would keep the log's flushes waiting behind it. */
+const FLUSH_BYTES = 8 * 1024 * 1024
 const READ_BYTES = 1024 * 1024
 const END_BYTES = FRAME_HEADER_BYTES + END_PAYLOAD_BYTES
 
@@ -180,8 +182,7 @@ export class SnapshotStore {
           await gatherer.add(chunk)
         }
         inspect(undefined)
-        await gatherer.drain()
-        await flushed(() => file.flush())
+        await gatherer.finish()
       })
     } catch (error) {
       await removeIfPresent(this.#fs, path)
@@ -228,10 +229,11 @@ export class SnapshotStore {
   }
 }
 
-/** Turns many small pieces into few large writes, without copying them. */
+/** Turns many small pieces into few large writes, without copying them, and flushes what has been written as it goes. */
 class Gatherer {
   readonly #file: FileHandle
   #position = 0
+  #unflushedBytes = 0
   #pending: Uint8Array[] = []
   #pendingBytes = 0
 
@@ -242,17 +244,30 @@ class Gatherer {
   async add(chunk: Uint8Array): Promise<void> {
     this.#pending.push(chunk)
     this.#pendingBytes += chunk.length
-    if (this.#pendingBytes >= WRITE_BYTES) await this.drain()
+    if (this.#pendingBytes >= WRITE_BYTES) await this.#drain()
   }
 
-  async drain(): Promise<void> {
+  /** Everything added is durable when this resolves. */
+  async finish(): Promise<void> {
+    await this.#drain()
+    await this.#flush()
+  }
+
+  async #drain(): Promise<void> {
     if (this.#pendingBytes === 0) return
     const buffers = this.#pending
     const position = this.#position
     this.#position += this.#pendingBytes
+    this.#unflushedBytes += this.#pendingBytes
     this.#pending = []
     this.#pendingBytes = 0
     await this.#file.write(buffers, position)
+    if (this.#unflushedBytes >= FLUSH_BYTES) await this.#flush()
+  }
+
+  async #flush(): Promise<void> {
+    this.#unflushedBytes = 0
+    await flushed(() => this.#file.flush())
   }
 }
 

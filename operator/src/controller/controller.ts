@@ -150,10 +150,12 @@ export class Controller {
       ...('object' in delta ? [delta.object] : []),
     ]
     if (delta.kind === 'updated' && isRelevant?.(delta.before, delta.object) === false) return
-    for (const object of objects) {
+    // An object that moved from one cluster to another wakes both; usually they are the same.
+    const keys = objects.flatMap((object) => {
       const key = clusterOf(object)
-      if (key !== undefined) this.enqueue(key)
-    }
+      return key === undefined ? [] : [`${key.namespace}/${key.name}`]
+    })
+    for (const key of new Set(keys)) this.queue.add(key)
   }
 
   async #work(reconciler: Reconciler, signal: AbortSignal): Promise<void> {

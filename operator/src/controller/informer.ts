@@ -149,7 +149,7 @@ export class Informer {
     if (!this.#hasSynced) {
       this.#hasSynced = true
       observer?.synced(true)
-      this.#log.info({ namespace, objects: store.count }, 'cache synced')
+      this.#log.debug({ namespace, objects: store.count }, 'cache synced')
     }
   }
 

@@ -217,7 +217,7 @@ export class LeaderElection {
 
   #note(object: KubeObject, sinceMs: number): void {
     const record = readLease(object)
-    if (record.holder !== this.holder) {
+    if (record.holder !== this.holder && record.holder !== this.#options.identity) {
       this.#options.log.info({ holder: record.holder }, 'lease has another holder')
     }
     this.#observed = { object, record, sinceMs }

@@ -1,6 +1,6 @@
 // Access through a kubeconfig, for developers and tests. The only file that loads @kubernetes/client-node, and only when a
 // kubeconfig is used: it knows every way a kubeconfig can name credentials, and costs 90 MB of memory that a pod does not
-// need (docs/adr/0021).
+// need (docs/adr/0019).
 
 import { readFileSync } from 'node:fs'
 import type { RequestOptions as HttpsOptions } from 'node:https'

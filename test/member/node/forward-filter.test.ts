@@ -23,6 +23,22 @@ test('a peer that restarted counts its requests anew', () => {
   expect(filter.check(1, PEER, 'b', 7)).toBe('new')
 })
 
+test('a request of an earlier life that arrives twice is still known (F22)', () => {
+  const filter = new ForwardFilter()
+  filter.accept(1, PEER, 'a', 7)
+  filter.accept(1, PEER, 'b', 1)
+  expect(filter.check(1, PEER, 'a', 7)).toBe('seen')
+  expect(filter.check(1, PEER, 'b', 1)).toBe('seen')
+})
+
+test('a life before the last two has ended: nothing of it is proposed', () => {
+  const filter = new ForwardFilter()
+  for (const origin of ['a', 'b', 'c']) filter.accept(1, PEER, origin, 7)
+  expect(filter.check(1, PEER, 'a', 7)).toBe('tooOld')
+  expect(filter.check(1, PEER, 'a', 8)).toBe('tooOld')
+  expect(filter.check(1, PEER, 'b', 8)).toBe('new')
+})
+
 test('requests out of order are told apart like a set would, inside the window', () => {
   const filter = new ForwardFilter()
   const prng = new SeededPrng(1)

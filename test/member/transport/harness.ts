@@ -113,6 +113,8 @@ export interface MemberOptions {
   readonly network?: PeerNetwork
   readonly port?: number
   readonly isRemoved?: (member: MemberId) => boolean
+  readonly hasTakenPart?: (member: MemberId) => boolean
+  readonly onRemoved?: () => void
 }
 
 const running: PeerTransport[] = []
@@ -156,6 +158,8 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
       peerDown() {},
     },
     ...(options.isRemoved === undefined ? {} : { isRemoved: options.isRemoved }),
+    ...(options.hasTakenPart === undefined ? {} : { hasTakenPart: options.hasTakenPart }),
+    ...(options.onRemoved === undefined ? {} : { onRemoved: options.onRemoved }),
   })
   running.push(transport)
   await transport.start(handler)

@@ -159,6 +159,19 @@ test.each([
   await acceptor.close()
 })
 
+test('a member that a peer refuses as removed is told so', async () => {
+  let told = 0
+  const a = await startMember({ number: 1, onRemoved: () => told++ })
+  const b = await startMember({ number: 2, isRemoved: (id) => id === a.id })
+  a.transport.setPeers([addressOf(b)])
+  await until(() => told > 0, 'the word')
+  expect(a.handler.events).toEqual([])
+  await a.transport.stop(0)
+  const before = told
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(told).toBe(before)
+})
+
 test('a member that dials itself says so', async () => {
   const a = await startMember({ number: 1 })
   a.transport.setPeers([{ id: memberId(2), name: 'n2', peerUrls: [a.url] }])

@@ -190,7 +190,15 @@ export interface Seam {
   readonly homes: readonly string[]
 }
 
-const SOURCES = ['lib/', 'member/src/', 'operator/src/'] as const
+/** The simulator owns time, randomness, disk and network: a real one in it would make runs differ. */
+const SIMULATOR = 'test/sim/'
+const SIMULATOR_HOMES = [
+  'test/sim/main.ts',
+  'test/sim/drain.ts',
+  'test/sim/seeds.ts',
+  'test/sim/checkers/linearizability.test.ts',
+] as const
+const SOURCES = ['lib/', 'member/src/', 'operator/src/', SIMULATOR] as const
 const SIMULATED = [
   'member/src/raft/',
   'member/src/mvcc/',
@@ -210,7 +218,12 @@ export const SEAMS: readonly Seam[] = [
     modules: ['node:timers', 'node:timers/promises', 'node:perf_hooks'],
     within: SOURCES,
     // The second only measures this process; the third is a client, outside every simulation.
-    homes: ['lib/clock.ts', 'lib/process-metrics.ts', 'member/src/cli/member-client.ts'],
+    homes: [
+      'lib/clock.ts',
+      'lib/process-metrics.ts',
+      'member/src/cli/member-client.ts',
+      ...SIMULATOR_HOMES,
+    ],
   },
   {
     name: 'randomness',
@@ -223,8 +236,8 @@ export const SEAMS: readonly Seam[] = [
     name: 'the disk',
     code: /(?!)/,
     modules: ['node:fs', 'node:fs/promises'],
-    within: SIMULATED,
-    homes: ['member/src/wal/disk.ts'],
+    within: [...SIMULATED, SIMULATOR],
+    homes: ['member/src/wal/disk.ts', ...SIMULATOR_HOMES],
   },
   {
     name: 'the network',
@@ -239,7 +252,7 @@ export const SEAMS: readonly Seam[] = [
       'node:dns',
       'node:dns/promises',
     ],
-    within: SIMULATED,
+    within: [...SIMULATED, SIMULATOR],
     homes: ['member/src/transport/socket.ts'],
   },
   {
@@ -254,7 +267,7 @@ export const SEAMS: readonly Seam[] = [
     code: /(?<![\w$.#])console\s*\./,
     modules: ['node:console'],
     within: SOURCES,
-    homes: [],
+    homes: SIMULATOR_HOMES,
   },
 ]
 

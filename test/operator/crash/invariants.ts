@@ -1,0 +1,126 @@
+// What must hold at every moment, however the operator died and whoever else acted (contract, section 17, as far as scaling,
+// replacement and upgrades do not exist yet).
+
+import type { StoredObject } from '../../support/fake-api-store.ts'
+import type { SideEffect } from './sim-api.ts'
+import { CLUSTER, KEY, phaseTold, replicasOf, type Scene, STATEFUL_SET } from './scene.ts'
+
+/** Longest time a status may speak of something that is no more: reports count 15 s, and a pass may be late. */
+const FRESH_MS = 25_000
+
+/** How late the caches of this suite may be. */
+const WATCH_MS = 10_000
+
+export class Invariants {
+  readonly #world: Scene
+  #servedAtMs = Number.NEGATIVE_INFINITY
+  #pausedAtMs: number | undefined
+  #latched: string | undefined
+  readonly #foreign = new Map<string, StoredObject>()
+
+  constructor(world: Scene) {
+    this.#world = world
+  }
+
+  /** From now on nobody may touch it. */
+  protect(collection: string, name: string): void {
+    const target = { collection, namespace: KEY.namespace, name }
+    this.#foreign.set(`${collection}/${name}`, this.#world.store.get(target))
+  }
+
+  /** A new RaftCluster of the same name is another cluster. */
+  forget(): void {
+    this.#latched = undefined
+  }
+
+  /** What was protected may be touched again. */
+  release(): void {
+    this.#foreign.clear()
+  }
+
+  check(): void {
+    const { members, status, nowMs, store } = this.#world
+    this.#isPausedForLong()
+    if (members.hasQuorum) this.#servedAtMs = nowMs
+    this.#holds(members.formedCount <= 1, 'never two clusters for one token (1, 2)')
+    this.#holds(members.clustersOnVolumes().size <= 1, 'volumes of one cluster only (1)')
+    const available = status.conditions?.find(({ type }) => type === 'QuorumAvailable')
+    const isStale = available?.status === 'True' && nowMs - this.#servedAtMs > FRESH_MS
+    this.#holds(!isStale, 'QuorumAvailable is never True for long after the last service (9)')
+    if (this.#latched !== undefined && this.#world.cluster !== undefined) {
+      const isKept = status.clusterId === undefined || status.clusterId === this.#latched
+      this.#holds(isKept, 'clusterId never changes (1)')
+    }
+    this.#latched ??= status.clusterId
+    for (const [path, object] of this.#foreign) {
+      const at = path.lastIndexOf('/')
+      const collection = path.slice(0, at)
+      const target = { collection, namespace: KEY.namespace, name: path.slice(at + 1) }
+      const now = store.find(target)
+      const isSame =
+        now?.metadata.uid === object.metadata.uid &&
+        now.metadata.resourceVersion === object.metadata.resourceVersion
+      this.#holds(isSame, `the foreign ${path} is left alone`)
+    }
+  }
+
+  /** About a change an operator is going to ask for. */
+  checkEffect({ verb, target }: SideEffect): void {
+    const { cluster } = this.#world
+    if (verb === 'applyStatus') return
+    const isDeleting = cluster?.metadata.deletionTimestamp !== undefined
+    this.#holds(!this.#isPausedForLong() || isDeleting, 'nothing is done while paused (12)')
+    const isClusterItself = target.collection === CLUSTER.collection
+    if (isClusterItself || verb === 'delete') {
+      this.#checkDelete({ verb, target })
+      return
+    }
+    if (verb === 'apply') {
+      const finalizers = cluster?.metadata.finalizers ?? []
+      // A stale pass may try after the end; the garbage collector takes what it makes.
+      this.#holds(
+        cluster === undefined || finalizers.includes('raftbase.io/cluster-cleanup'),
+        'the finalizer comes before anything else',
+      )
+      if (target.collection === STATEFUL_SET.collection && cluster !== undefined && !isDeleting) {
+        this.#holds(
+          this.#world.status.bootstrap !== undefined || phaseTold(this.#world.store) === 'Running',
+          'the target of a new cluster is latched before its StatefulSet is made (5)',
+        )
+      }
+    }
+  }
+
+  /** After the end of a scenario: the StatefulSet has the size that was latched. */
+  checkSize(): void {
+    const set = this.#world.store.find(STATEFUL_SET)
+    this.#holds(
+      replicasOf(set) === this.#world.status.bootstrap?.replicas,
+      'the StatefulSet has the latched size (6)',
+    )
+  }
+
+  /** An operator hears of it by its watch, a moment later. */
+  #isPausedForLong(): boolean {
+    const { cluster, nowMs } = this.#world
+    const spec = cluster?.['spec'] as { paused?: boolean } | undefined
+    if (spec?.paused !== true) this.#pausedAtMs = undefined
+    else this.#pausedAtMs ??= nowMs
+    return this.#pausedAtMs !== undefined && nowMs - this.#pausedAtMs > WATCH_MS
+  }
+
+  #checkDelete({ verb, target }: SideEffect): void {
+    if (verb !== 'delete' || target.collection !== 'v1/persistentvolumeclaims') return
+    const { cluster, kubernetes } = this.#world
+    const spec = cluster?.['spec'] as { storage?: { whenDeleted?: string } } | undefined
+    const isWanted =
+      cluster?.metadata.deletionTimestamp !== undefined && spec?.storage?.whenDeleted === 'Delete'
+    this.#holds(isWanted, 'a volume is deleted only with its cluster, and only if asked to (7)')
+    const pods = kubernetes.pods().map(({ metadata }) => metadata.name)
+    this.#holds(pods.length === 0, 'volumes are deleted only after every member has ended (7)')
+  }
+
+  #holds(condition: boolean, what: string): void {
+    if (!condition) throw new Error(this.#world.explain(`broken: ${what}`))
+  }
+}

@@ -1,0 +1,188 @@
+// One RaftCluster in a simulated Kubernetes with one or two operators, from one seed. Time passes in steps; in each, every
+// part may or may not get its turn, in any order, and caches hear of changes late. After each step and before each change
+// the invariants of the contract (section 17) are checked; a breach names the seed and everything that was done.
+
+import { createLogger } from '../../../lib/logger.ts'
+import { type Prng, SeededPrng } from '../../../lib/prng.ts'
+import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
+import type { RecordedEvent } from '../../../operator/src/kube/event-recorder.ts'
+import { ClusterReconciler } from '../../../operator/src/reconcile/reconciler.ts'
+import { FakeApiStore, type StoredObject } from '../../support/fake-api-store.ts'
+import { withDefaults } from '../../../operator/src/api/defaults.ts'
+import type { Json } from '../../support/fake-api-json.ts'
+import { Invariants } from './invariants.ts'
+import { CLUSTER, KEY, type Scene } from './scene.ts'
+import { Crash, type Gate, type SideEffect, SimApi } from './sim-api.ts'
+import { SimCaches } from './sim-caches.ts'
+import { SimKubernetes } from './sim-kubernetes.ts'
+import { SimMembers } from './sim-members.ts'
+
+const STEP_MS = 500
+const STEPS_MAX = 600
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly spec?: Readonly<Record<string, unknown>>
+  /** Two act at the same time when the Lease does not keep them apart. */
+  readonly operators?: 1 | 2
+  /** Before or after which change, counted from 1, the operator that asks for it dies. */
+  readonly crashAt?: { readonly effect: number; readonly when: 'before' | 'after' }
+  /** Share of the steps, in percent, in which a part gets its turn. */
+  readonly turnPercent?: number
+}
+
+interface Operator {
+  readonly reconciler: ClusterReconciler
+  readonly caches: SimCaches
+}
+
+export class World implements Gate, Scene {
+  readonly store = new FakeApiStore()
+  readonly kubernetes = new SimKubernetes(this.store)
+  readonly members = new SimMembers(this.store, this.kubernetes)
+  readonly invariants: Invariants
+  readonly events: RecordedEvent[] = []
+  /** Changes that operators asked for, and what tests did. */
+  readonly trace: string[] = []
+  effectCount = 0
+  crashCount = 0
+  nowMs = Date.parse('2026-03-01T08:00:00Z')
+  readonly #options: WorldOptions
+  readonly #prng: Prng
+  readonly #operators: Operator[] = []
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.#prng = new SeededPrng(options.seed)
+    this.store.now = () => new Date(this.nowMs)
+    this.invariants = new Invariants(this)
+    for (let count = options.operators ?? 1; count > 0; count -= 1) this.#startOperator()
+  }
+
+  /** As `kubectl apply`, with the defaults that the API server fills in. */
+  createCluster(): void {
+    const spec = withDefaults({ version: '0.1.0', ...this.#options.spec })
+    this.note('the user creates the cluster')
+    this.store.create(CLUSTER, {
+      apiVersion: 'raftbase.io/v1alpha1',
+      kind: 'RaftCluster',
+      metadata: { name: KEY.name },
+      spec: structuredClone(spec) as unknown as Json,
+    })
+  }
+
+  deleteCluster(): void {
+    this.note('the user deletes the cluster')
+    if (this.store.find(CLUSTER) !== undefined) this.store.delete(CLUSTER)
+  }
+
+  get cluster(): StoredObject | undefined {
+    return this.store.find(CLUSTER)
+  }
+
+  get status(): RaftClusterStatus {
+    return (this.cluster?.['status'] ?? {}) as unknown as RaftClusterStatus
+  }
+
+  get uid(): string {
+    return this.cluster?.metadata.uid ?? ''
+  }
+
+  note(line: string): void {
+    this.trace.push(`${((this.nowMs / 1000) % 10_000).toFixed(1)} ${line}`)
+  }
+
+  /** Lets time pass until `isThere`; fails with everything that happened when that never comes. */
+  async until(what: string, isThere: () => boolean): Promise<void> {
+    for (let step = 0; step < STEPS_MAX; step += 1) {
+      if (isThere()) return
+      await this.step()
+    }
+    throw new Error(this.explain(`never: ${what}`))
+  }
+
+  /** Lets so many steps pass. */
+  async pass(steps: number): Promise<void> {
+    for (let step = 0; step < steps; step += 1) await this.step()
+  }
+
+  async step(): Promise<void> {
+    this.nowMs += STEP_MS
+    const turns: (() => void | Promise<void>)[] = [
+      ...this.kubernetes.steps,
+      () => this.members.step(),
+      ...this.#operators.map((_, index) => () => this.#reconcile(index)),
+      () => {
+        for (const { caches } of this.#operators) caches.deliver(() => this.#prng.next(5))
+      },
+    ]
+    while (turns.length > 0) {
+      const [turn] = turns.splice(this.#prng.next(turns.length), 1)
+      if (this.#prng.next(100) >= (this.#options.turnPercent ?? 70)) continue
+      await turn!()
+      this.invariants.check()
+    }
+  }
+
+  before(effect: SideEffect): void {
+    this.effectCount += 1
+    this.invariants.checkEffect(effect)
+    if (this.#isCrash('before')) this.#crash(effect, 'before')
+  }
+
+  after(effect: SideEffect): void {
+    const { verb, target } = effect
+    this.note(`${verb} ${target.collection.split('/').at(-1)} ${target.name}`)
+    this.invariants.check()
+    if (this.#isCrash('after')) this.#crash(effect, 'after')
+  }
+
+  explain(what: string): string {
+    const { seed, crashAt, operators = 1 } = this.#options
+    const crash = crashAt === undefined ? 'no crash' : `crash ${crashAt.when} ${crashAt.effect}`
+    const status = JSON.stringify(this.status, undefined, 1).slice(0, 6000)
+    const done = this.trace.slice(-60).join('\n  ')
+    return `${what} (seed ${seed}, ${crash}, ${operators} operators)\n  ${done}\nstatus: ${status}`
+  }
+
+  #isCrash(when: 'before' | 'after'): boolean {
+    const { crashAt } = this.#options
+    return crashAt?.when === when && crashAt.effect === this.effectCount
+  }
+
+  #crash({ verb, target }: SideEffect, when: string): never {
+    this.crashCount += 1
+    this.note(`the operator dies ${when} ${verb} ${target.collection} ${target.name}`)
+    throw new Crash()
+  }
+
+  async #reconcile(index: number): Promise<void> {
+    const operator = this.#operators[index]!
+    try {
+      await operator.reconciler.reconcile(KEY, {
+        signal: new AbortController().signal,
+        reconcileId: '',
+      })
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error
+      operator.caches.close()
+      this.#operators.splice(index, 1)
+      this.#startOperator()
+    }
+  }
+
+  #startOperator(): void {
+    const caches = new SimCaches(this.store)
+    const reconciler = new ClusterReconciler({
+      api: new SimApi(this.store, this),
+      caches,
+      members: this.members,
+      streams: { follow: () => undefined },
+      recorder: { record: (event) => this.events.push(event) },
+      clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
+      log: createLogger({ level: 'silent' }),
+      render: { memberRepository: 'raftbase/member' },
+    })
+    this.#operators.push({ reconciler, caches })
+  }
+}

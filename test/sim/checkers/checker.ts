@@ -1,0 +1,37 @@
+// What every checker of the simulator is: it watches a run and throws CheckFailure at the first thing that must never be.
+// One file each. A checker keeps what it needs itself; it sees members only through what they show.
+
+import type { PeerMessage } from '../../../member/src/raft/message.ts'
+import type { MemberId } from '../../../member/src/raft/types.ts'
+import type { SimMember } from '../member.ts'
+import type { Answer } from '../workload.ts'
+import type { Operation } from './history.ts'
+
+export interface View {
+  readonly members: readonly SimMember[]
+  readonly nowMs: number
+  readonly nameOf: (id: MemberId) => string
+}
+
+export interface Checker {
+  /** As in the table of docs/testing.md. */
+  readonly name: string
+  /** A member sent a message, whether or not it arrives. */
+  onMessage?(message: PeerMessage, view: View): void
+  /** A member's log said something. */
+  onLog?(member: SimMember, fields: Readonly<Record<string, unknown>>, message: string): void
+  /** Something happened in this member; it is running. */
+  onEvent?(member: SimMember, view: View): void
+  onAnswer?(answer: Answer, view: View): void
+  /** The run is over: all that can run do, and have applied the same. */
+  finish?(operations: readonly Operation[], view: View): void
+}
+
+export class CheckFailure extends Error {
+  readonly checker: string
+
+  constructor(checker: string, what: string) {
+    super(what)
+    this.checker = checker
+  }
+}

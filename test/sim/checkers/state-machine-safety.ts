@@ -1,0 +1,38 @@
+// State Machine Safety (§5.4.3), second half, and promise 9: members that have applied the same index hold the same state,
+// byte for byte (HASH). Compared now and then while the run goes on, and for all of them at its end.
+
+import type { SimMember } from '../member.ts'
+import { CheckFailure, type Checker, type View } from './checker.ts'
+import type { Operation } from './history.ts'
+
+/** Indexes at which members are compared on their way. */
+const EVERY = 16
+
+export class StateMachineSafety implements Checker {
+  readonly name = 'state-machine safety'
+  readonly #hashes = new Map<number, { readonly hash: number; readonly member: SimMember }>()
+  readonly #seen = new Map<SimMember, number>()
+
+  onEvent(member: SimMember): void {
+    const { appliedIndex } = member.member!.stateMachine
+    if (appliedIndex % EVERY !== 0 || this.#seen.get(member) === appliedIndex) return
+    this.#seen.set(member, appliedIndex)
+    this.#compare(member)
+  }
+
+  finish(_: readonly Operation[], { members }: View): void {
+    for (const member of members) if (member.member !== undefined) this.#compare(member)
+  }
+
+  #compare(member: SimMember): void {
+    const { stateMachine } = member.member!
+    const index = stateMachine.appliedIndex
+    const hash = stateMachine.hash()
+    const known = this.#hashes.get(index)
+    if (known === undefined) this.#hashes.set(index, { hash, member })
+    else if (known.hash !== hash) {
+      const what = `${member.name} and ${known.member.name} differ after entry ${index}`
+      throw new CheckFailure(this.name, `${what}: ${hash} and ${known.hash}`)
+    }
+  }
+}

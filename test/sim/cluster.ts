@@ -1,0 +1,157 @@
+// A whole simulated cluster: world, wires, members and their checkers, put together from a plan.
+
+import { type Prng, SeededPrng } from '../../lib/prng.ts'
+import { identityOf, type InitialMember } from '../../member/src/node/identity.ts'
+import type { MemberId } from '../../member/src/raft/types.ts'
+import { decodePeerMessage } from '../../member/src/wire/raft-codec.ts'
+import type { Checker, View } from './checkers/checker.ts'
+import { History } from './checkers/history.ts'
+import type { LogSink } from './log.ts'
+import { isBug, isDamageReport, SimMember } from './member.ts'
+import { SimNetwork } from './network.ts'
+import type { Plan } from './plan.ts'
+import { Trace, type TraceLevel } from './trace.ts'
+import { World } from './world.ts'
+
+const TOKEN = 'sim'
+
+export interface ClusterOptions {
+  readonly plan: Plan
+  readonly checkers: readonly Checker[]
+  readonly traceLevel: TraceLevel
+  readonly traceLinesMax?: number
+}
+
+export class SimCluster implements View {
+  readonly plan: Plan
+  readonly world = new World()
+  readonly trace: Trace
+  readonly network: SimNetwork
+  readonly history = new History()
+  readonly members: SimMember[] = []
+  readonly #checkers: readonly Checker[]
+  readonly #prng: Prng
+  readonly #names = new Map<MemberId, string>()
+  /** Asked after each death that nobody planned: how long until the member starts again; undefined: not. */
+  restartDelayMs: (member: SimMember) => number | undefined = () => undefined
+
+  constructor({ plan, checkers, traceLevel, traceLinesMax }: ClusterOptions) {
+    const { world } = this
+    this.plan = plan
+    this.#checkers = checkers
+    this.#prng = new SeededPrng(plan.seed + 0.5 * 2 ** 52)
+    this.trace = new Trace({
+      world,
+      level: traceLevel,
+      ...(traceLinesMax === undefined ? {} : { linesMax: traceLinesMax }),
+    })
+    this.network = new SimNetwork({
+      world,
+      prng: this.fork(),
+      trace: this.trace,
+      profile: plan.network,
+      nameOf: this.nameOf,
+    })
+    this.network.onSend = (parcel) => {
+      if (parcel.kind !== 'raft') return
+      const message = decodePeerMessage(parcel.bytes, parcel)
+      for (const checker of this.#checkers) checker.onMessage?.(message, this)
+    }
+    world.observe(() => this.#look())
+    const initial = Array.from({ length: plan.members }, (_, i): InitialMember => {
+      const name = `n${i + 1}`
+      return { name, peerUrls: [`sim://${name}`] }
+    })
+    for (const { name } of initial) this.#add(name, initial)
+  }
+
+  get nowMs(): number {
+    return this.world.nowMs
+  }
+
+  readonly nameOf = (id: MemberId): string => this.#names.get(id) ?? id
+
+  /** A generator of its own for a part of the run, so that parts do not shift each other's draws. */
+  fork(): Prng {
+    return new SeededPrng(this.#prng.next(2 ** 32))
+  }
+
+  get leader(): SimMember | undefined {
+    let leader: SimMember | undefined
+    let highest = 0
+    for (const member of this.members) {
+      const raft = member.member?.driver.raft
+      if (raft?.role !== 'leader') continue
+      const { term } = raft.status()
+      if (term <= highest) continue
+      highest = term
+      leader = member
+    }
+    return leader
+  }
+
+  tell(what: string): void {
+    this.trace.tell('', what)
+  }
+
+  finish(): void {
+    for (const checker of this.#checkers) checker.finish?.(this.history.operations, this)
+  }
+
+  onAnswer(answer: Parameters<NonNullable<Checker['onAnswer']>>[0]): void {
+    for (const checker of this.#checkers) checker.onAnswer?.(answer, this)
+  }
+
+  #add(name: string, initialMembers: readonly InitialMember[]): void {
+    const { plan, world, network, trace } = this
+    const identity = identityOf({ token: TOKEN, name, members: initialMembers })
+    this.#names.set(identity.memberId, name)
+    const member = new SimMember({
+      world,
+      network,
+      trace,
+      prng: this.fork(),
+      identity,
+      initialMembers,
+      settings: plan.settings,
+      diskSpeed: plan.diskSpeed,
+      turnMs: plan.turnMs,
+      nameOf: this.nameOf,
+      onLog: (...line) => this.#onLog(...line),
+      onDeath: (dead, cause) => this.#onDeath(dead, cause),
+    })
+    if (plan.clocksDiffer) member.clockRate = 0.9 + this.#prng.next(200) / 1000
+    this.members.push(member)
+  }
+
+  /** Whatever just happened, no member may show anything that must never be. */
+  #look(): void {
+    for (const member of this.members) {
+      if (member.member === undefined) continue
+      for (const checker of this.#checkers) checker.onEvent?.(member, this)
+    }
+  }
+
+  #onLog(member: SimMember, ...line: Parameters<LogSink>): void {
+    const [, fields, message] = line
+    const record = fields as Readonly<Record<string, unknown>>
+    try {
+      for (const checker of this.#checkers) checker.onLog?.(member, record, message)
+    } catch (error) {
+      // Thrown into the member it would look like a failure of the member.
+      this.world.fail(error)
+    }
+  }
+
+  #onDeath(member: SimMember, cause: unknown): void {
+    if (isBug(member, cause)) return this.world.fail(cause)
+    if (isDamageReport(cause)) {
+      member.isLost = true
+      this.trace.tell(member.name, 'is lost: it holds damage and says so')
+      return
+    }
+    const delayMs = this.restartDelayMs(member)
+    if (delayMs === undefined) return
+    this.world.schedule({ delayMs, run: () => this.world.act(() => member.start()) })
+  }
+}

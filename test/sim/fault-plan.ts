@@ -1,0 +1,141 @@
+// The faults of a run as data: what happens, to whom, when, for how long. Each run draws which kinds it knows at all and how
+// often they come (swarm testing: runs that leave kinds out get further with the others).
+
+import type { Prng } from '../../lib/prng.ts'
+
+/** What a fault does; members are numbers from 0, taken modulo the number of members there are. */
+export type FaultAction =
+  | {
+      readonly type: 'kill'
+      readonly member: number
+      readonly losesPower: 'no' | 'all' | 'none' | 'torn'
+      readonly downMs: number
+    }
+  | {
+      readonly type: 'killAll'
+      readonly losesPower: 'no' | 'all' | 'none' | 'torn'
+      readonly downMs: number
+    }
+  | { readonly type: 'stop'; readonly member: number; readonly downMs: number }
+  | { readonly type: 'pause'; readonly member: number; readonly ms: number }
+  /** Whoever leads, at that moment. */
+  | { readonly type: 'pauseLeader'; readonly ms: number }
+  | { readonly type: 'killLeader'; readonly losesPower: 'no' | 'torn'; readonly downMs: number }
+  /** A bit a member: the two sides hear nothing of each other. */
+  | { readonly type: 'partition'; readonly sides: number; readonly ms: number }
+  | {
+      readonly type: 'isolate'
+      readonly member: number
+      readonly direction: 'both' | 'in' | 'out'
+      readonly ms: number
+    }
+  | {
+      readonly type: 'isolateLeader'
+      readonly direction: 'both' | 'in' | 'out'
+      readonly ms: number
+    }
+  | { readonly type: 'cutLink'; readonly from: number; readonly to: number; readonly ms: number }
+  /** All links of some members are cut one after the other, and healed in another order. */
+  | { readonly type: 'swizzle'; readonly order: number; readonly ms: number }
+  | { readonly type: 'reset'; readonly from: number; readonly to: number }
+  | { readonly type: 'storm'; readonly lost: number; readonly delayMs: number; readonly ms: number }
+  | {
+      readonly type: 'slowDisk'
+      readonly member: number
+      readonly times: number
+      readonly ms: number
+    }
+  | { readonly type: 'hangDisk'; readonly member: number; readonly ms: number }
+  | {
+      readonly type: 'armDisk'
+      readonly member: number
+      readonly fault: 'crash' | 'powerLoss' | 'error' | 'flushError'
+      readonly countdown: number
+      readonly keptOf256: number
+    }
+  | { readonly type: 'fillDisk'; readonly member: number; readonly ms: number }
+  | { readonly type: 'rot'; readonly member: number; readonly file: number; readonly at: number }
+  | { readonly type: 'jumpClock'; readonly member: number; readonly byMs: number }
+  | { readonly type: 'transfer'; readonly target: number }
+
+export interface Fault {
+  readonly atMs: number
+  readonly action: FaultAction
+}
+
+type Draw = (prng: Prng) => FaultAction
+
+const member = (prng: Prng): number => prng.next(64)
+const losesPower = (prng: Prng) => (['no', 'all', 'none', 'torn', 'torn'] as const)[prng.next(5)]!
+const direction = (prng: Prng) => (['both', 'in', 'out'] as const)[prng.next(3)]!
+
+function kinds(electionMs: number): Record<FaultAction['type'], Draw> {
+  /** Mostly shorter than anybody's patience, sometimes far longer. */
+  const ms = (prng: Prng): number =>
+    prng.next([electionMs / 4, 2 * electionMs, 8000][prng.next(3)]!)
+  return {
+    kill: (p) => ({ type: 'kill', member: member(p), losesPower: losesPower(p), downMs: ms(p) }),
+    killAll: (p) => ({ type: 'killAll', losesPower: losesPower(p), downMs: ms(p) }),
+    stop: (p) => ({ type: 'stop', member: member(p), downMs: ms(p) }),
+    pause: (p) => ({ type: 'pause', member: member(p), ms: ms(p) }),
+    pauseLeader: (p) => ({ type: 'pauseLeader', ms: ms(p) }),
+    killLeader: (p) => ({
+      type: 'killLeader',
+      losesPower: p.next(2) === 0 ? 'no' : 'torn',
+      downMs: ms(p),
+    }),
+    partition: (p) => ({ type: 'partition', sides: p.next(64), ms: ms(p) }),
+    isolate: (p) => ({ type: 'isolate', member: member(p), direction: direction(p), ms: ms(p) }),
+    isolateLeader: (p) => ({ type: 'isolateLeader', direction: direction(p), ms: ms(p) }),
+    cutLink: (p) => ({ type: 'cutLink', from: member(p), to: member(p), ms: ms(p) }),
+    swizzle: (p) => ({ type: 'swizzle', order: p.next(2 ** 32), ms: ms(p) }),
+    reset: (p) => ({ type: 'reset', from: member(p), to: member(p) }),
+    storm: (p) => ({ type: 'storm', lost: p.next(600), delayMs: p.next(400), ms: ms(p) }),
+    slowDisk: (p) => ({
+      type: 'slowDisk',
+      member: member(p),
+      times: [5, 30, 200][p.next(3)]!,
+      ms: ms(p),
+    }),
+    hangDisk: (p) => ({ type: 'hangDisk', member: member(p), ms: ms(p) * 2 }),
+    armDisk: (p) => ({
+      type: 'armDisk',
+      member: member(p),
+      fault: (['crash', 'powerLoss', 'powerLoss', 'error', 'flushError'] as const)[p.next(5)]!,
+      countdown: 1 + p.next(12),
+      keptOf256: p.next(257),
+    }),
+    fillDisk: (p) => ({ type: 'fillDisk', member: member(p), ms: ms(p) }),
+    rot: (p) => ({ type: 'rot', member: member(p), file: p.next(64), at: p.next(2 ** 32) }),
+    jumpClock: (p) => ({
+      type: 'jumpClock',
+      member: member(p),
+      byMs: (p.next(2) === 0 ? -1 : 1) * 3_600_000,
+    }),
+    transfer: (p) => ({ type: 'transfer', target: member(p) }),
+  }
+}
+
+export function drawFaults(
+  prng: Prng,
+  options: { readonly members: number; readonly chaosMs: number; readonly electionMs: number },
+): readonly Fault[] {
+  const { chaosMs, electionMs } = options
+  const all = Object.values(kinds(electionMs))
+  const known = all.filter(() => prng.next(3) === 0)
+  const draws = known.length === 0 ? all : known
+  const meanMs = [500, 1500, 4000, 10_000][prng.next(4)]!
+  const faults: Fault[] = []
+  for (let atMs = 1000; ; ) {
+    atMs += prng.next(2 * meanMs)
+    if (atMs >= chaosMs) return faults
+    faults.push({ atMs, action: draws[prng.next(draws.length)]!(prng) })
+  }
+}
+
+/** One line for people. */
+export function describeFault({ action }: Fault): string {
+  const { type, ...fields } = action
+  const text = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`)
+  return [type, ...text].join(' ')
+}

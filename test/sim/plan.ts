@@ -1,0 +1,112 @@
+// What one run is made of, all of it drawn from its seed before it begins: the cluster, how its disks and wires behave, its
+// clients, and the faults with their times. A run with some of the faults left out is another run of the same plan: that is
+// how a failure is shrunk.
+
+import { type Prng, SeededPrng } from '../../lib/prng.ts'
+import { type NodeSettings, nodeSettings } from '../../member/src/node/settings.ts'
+import type { DiskSpeed } from './disk.ts'
+import { type Fault, drawFaults } from './fault-plan.ts'
+import type { NetworkProfile } from './network.ts'
+import type { WorkloadProfile } from './workload.ts'
+
+export interface Plan {
+  readonly seed: number
+  readonly members: number
+  readonly settings: NodeSettings
+  readonly electionMs: number
+  readonly diskSpeed: DiskSpeed
+  readonly turnMs: number
+  readonly network: NetworkProfile
+  readonly workload: WorkloadProfile
+  /** How long faults come and go. */
+  readonly chaosMs: number
+  /** By time. */
+  readonly faults: readonly Fault[]
+  /** Whether clocks run at different speeds. */
+  readonly clocksDiffer: boolean
+}
+
+const KIB = 1024
+
+export function planOf(seed: number): Plan {
+  const prng = new SeededPrng(seed)
+  const members = pick(prng, [3, 3, 3, 3, 5, 5, 1])
+  const heartbeatMs = pick(prng, [100, 100, 100, 50, 200])
+  const electionMs = 10 * heartbeatMs
+  const chaosMs = 40_000 + prng.next(80_000)
+  const settings = drawSettings(prng, heartbeatMs, electionMs)
+  return {
+    seed,
+    members,
+    settings,
+    electionMs,
+    diskSpeed: {
+      flushMs: pick(prng, [0.2, 1, 1, 5, 20]),
+      changeMs: pick(prng, [0.05, 0.5, 2]),
+    },
+    turnMs: pick(prng, [0, 0.01, 0.1, 1]),
+    network: drawNetwork(prng),
+    workload: drawWorkload(prng),
+    chaosMs,
+    faults: drawFaults(prng, { members, chaosMs, electionMs }),
+    clocksDiffer: prng.next(3) === 0,
+  }
+}
+
+/** Small bounds, so that a short run meets them: segments end, snapshots are due, windows fill. */
+function drawSettings(prng: Prng, heartbeatMs: number, electionMs: number): NodeSettings {
+  const base = nodeSettings({
+    heartbeatMs,
+    electionMs,
+    requestBytesMax: 64 * KIB,
+    snapshotLogBytes: pick(prng, [2, 8, 32, 128]) * KIB,
+    quotaBytes: Number.POSITIVE_INFINITY,
+  })
+  const tailBytes = pick(prng, [0, 128, 512]) * KIB
+  return {
+    ...base,
+    segmentBytes: pick(prng, [16, 32, 64]) * KIB,
+    tailBytesMax: () => tailBytes,
+    batchBytesMax: pick(prng, [256, 4 * KIB, 1024 * KIB]),
+    raft: {
+      ...base.raft,
+      maxBytesPerMessage: pick(prng, [200, 2 * KIB, 1024 * KIB]),
+      maxInflightMessages: pick(prng, [1, 4, 256]),
+      maxInflightBytes: pick(prng, [1, 64, 8192]) * KIB,
+      maxCommittedBytesPerReady: pick(prng, [300, 4 * KIB, 4096 * KIB]),
+      maxUncommittedBytes: pick(prng, [2, 64, 65_536]) * KIB,
+      maxPendingReads: pick(prng, [2, 10_000]),
+    },
+  }
+}
+
+function drawNetwork(prng: Prng): NetworkProfile {
+  const delayMinMs = pick(prng, [0.05, 0.2, 1, 5])
+  return {
+    delayMinMs,
+    delayMaxMs: delayMinMs + pick(prng, [0.1, 1, 10, 60]),
+    lost: pick(prng, [0, 0, 2, 20, 100]),
+    doubled: pick(prng, [0, 0, 10, 100]),
+    reorders: prng.next(3) === 0,
+    doubleLateMs: pick(prng, [10, 1000, 30_000]),
+    holds: prng.next(2) === 0,
+  }
+}
+
+function drawWorkload(prng: Prng): WorkloadProfile {
+  const clients = pick(prng, [2, 4, 8])
+  return {
+    clients,
+    keys: pick(prng, [1, 3, 10]),
+    thinkMs: clients * pick(prng, [50, 150, 400]),
+    timeoutMs: pick(prng, [500, 2000, 5000]),
+    puts: pick(prng, [30, 50, 80]),
+    deletes: pick(prng, [0, 5, 15]),
+    serializable: 5,
+    valueBytes: pick(prng, [0, 64, 600]),
+  }
+}
+
+export function pick<T>(prng: Prng, choices: readonly T[]): T {
+  return choices[prng.next(choices.length)]!
+}
