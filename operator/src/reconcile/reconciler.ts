@@ -99,7 +99,7 @@ export class ClusterReconciler implements Reconciler {
         log.info({ action: describeAction(action) }, 'carried out')
         this.#tell(cluster, told)
       } catch (error) {
-        if (!isKubeError(error, 'invalid', 'forbidden')) throw error
+        if (!isKubeError(error) || !isRefusal(error)) throw error
         return await this.#rejected(action, error, { observed, cluster, memory, signal })
       }
     }
@@ -239,6 +239,11 @@ interface Pass {
   readonly cluster: RaftCluster
   readonly memory: Memory
   readonly signal: AbortSignal
+}
+
+/** An object of a wrong shape makes apply fail with 500, as if the server were at fault; waiting does not help there. */
+function isRefusal({ code, status }: KubeError): boolean {
+  return code === 'invalid' || code === 'forbidden' || status === 400 || status === 500
 }
 
 /** What was written last, while the cache still shows what it was written over. */
