@@ -2,6 +2,7 @@
 // old facts is refused by the API server instead of hitting something else. Types, and how they read in golden files.
 
 import { unreachable } from '../../../lib/assert.ts'
+import type { EventReason } from '../api/event-reasons.ts'
 import type { KubeObject, ResourceType } from '../api/kube-object.ts'
 import type { RaftClusterStatus } from '../api/raft-cluster.ts'
 
@@ -41,7 +42,7 @@ export type Action =
 
 export interface PlannedEvent {
   readonly type: 'Normal' | 'Warning'
-  readonly reason: string
+  readonly reason: EventReason
   readonly action: string
   readonly message: string
   /** The member it is about; its pod gets the event too. */

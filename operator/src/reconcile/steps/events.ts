@@ -1,6 +1,7 @@
 // What a user reads in `kubectl describe`: the differences between the status before and now, in sentences. Pure.
 
 import { conditionOf, type ConditionType } from '../../api/conditions.ts'
+import type { EventReason } from '../../api/event-reasons.ts'
 import type { RaftClusterStatus } from '../../api/raft-cluster.ts'
 import type { PlannedEvent } from '../actions.ts'
 import { isHeld } from './deletion.ts'
@@ -21,11 +22,11 @@ export function eventsOf(model: Model, after: RaftClusterStatus): readonly Plann
   ]
 }
 
-function normal(reason: string, action: string, message: string): PlannedEvent {
+function normal(reason: EventReason, action: string, message: string): PlannedEvent {
   return { type: 'Normal', reason, action, message }
 }
 
-function warning(reason: string, action: string, message: string): PlannedEvent {
+function warning(reason: EventReason, action: string, message: string): PlannedEvent {
   return { type: 'Warning', reason, action, message }
 }
 
@@ -87,7 +88,7 @@ function quorumEvents(before: RaftClusterStatus, after: RaftClusterStatus): Plan
   return []
 }
 
-const MEMBER_EVENTS: Readonly<Record<string, string>> = {
+const MEMBER_EVENTS: Readonly<Record<string, EventReason>> = {
   AwaitingReplacement: 'MemberAwaitingReplacement',
   Corrupt: 'MemberCorrupt',
   ForeignCluster: 'MemberForeign',
@@ -110,7 +111,7 @@ function memberEvents(before: RaftClusterStatus, after: RaftClusterStatus): Plan
 /** Conditions whose every new trouble is worth an event, and what it is called. */
 const TROUBLES: readonly {
   readonly type: ConditionType
-  readonly reasons: Readonly<Record<string, string>>
+  readonly reasons: Readonly<Record<string, EventReason>>
 }[] = [
   { type: 'Conflict', reasons: { NameConflict: 'NameConflict' } },
   { type: 'Bootstrapped', reasons: { ForeignCluster: 'PVCConflict' } },
