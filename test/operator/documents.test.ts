@@ -40,6 +40,13 @@ function leaves(schema: Schema, path: readonly string[] = []): readonly string[]
   return fields.flatMap(([name, child]) => leaves(child, [...path, name]))
 }
 
+/** With the reasons of each in order. */
+function sorted(
+  record: Readonly<Record<string, readonly string[]>>,
+): Readonly<Record<string, readonly string[]>> {
+  return Object.fromEntries(Object.entries(record).map(([name, list]) => [name, list.toSorted()]))
+}
+
 describe('docs/operator.md', () => {
   test('has each field of the spec', () => {
     const crd = parse(read('crds/raftclusters.yaml')) as {
@@ -59,8 +66,6 @@ describe('docs/operator.md', () => {
       type = wordsIn(condition!)[0] ?? type
       documented[type] = [...(documented[type] ?? []), ...wordsIn(reasons!)]
     }
-    const sorted = (record: Readonly<Record<string, readonly string[]>>) =>
-      Object.fromEntries(Object.entries(record).map(([name, list]) => [name, list.toSorted()]))
     expect(sorted(documented)).toEqual(sorted(CONDITION_REASONS))
   })
 
