@@ -1,0 +1,155 @@
+// A real operator process with the rights that the chart gives it, and no others, on a real API server: from a new
+// RaftCluster to its deletion with everything it made, without one request refused. The parts that no controller plays here
+// (pods, volumes) are played by the test.
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { ApiServer, missingApiServer } from '../support/api-server.ts'
+import { CHART, helm, missingHelm } from '../support/helm.ts'
+import { until } from './support.ts'
+import { OperatorProcess } from './support/operator-process.ts'
+
+const WHAT = "the operator's rights on a real API server"
+const SKIPPED = missingApiServer(WHAT) ?? missingHelm(WHAT)
+const OPERATOR_NAMESPACE = 'raftbase-system'
+const ACCOUNT = 'raftbase-operator'
+const TEST_MS = 180_000
+const ORDINALS = [0, 1, 2] as const
+
+let server: ApiServer
+const processes: OperatorProcess[] = []
+
+async function install(values: readonly string[]): Promise<void> {
+  const where = ['--namespace', OPERATOR_NAMESPACE, '--kubeconfig', server.kubeconfig]
+  const settings = values.flatMap((value) => ['--set', value])
+  const args = ['raftbase', CHART, '--create-namespace', ...where, ...settings]
+  expect(await helm('upgrade', '--install', ...args)).toMatchObject({ code: 0 })
+  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+}
+
+async function startAsAccount(name: string, args: readonly string[]): Promise<OperatorProcess> {
+  const token = await server.mustKubectl(['create', 'token', ACCOUNT, '-n', OPERATOR_NAMESPACE])
+  const process = new OperatorProcess({
+    name,
+    kubeconfig: server.kubeconfigOf(name, token.trim()),
+    args: ['-namespace', OPERATOR_NAMESPACE, ...args],
+  })
+  processes.push(process)
+  await until(`${name} leads`, () => process.isLeading, 60_000)
+  return process
+}
+
+async function refusals(process: OperatorProcess): Promise<string[]> {
+  const requests = await process.metric('raftbase_operator_api_requests_total')
+  return [...requests.keys()].filter((labels) => /code="(401|403)"/.test(labels))
+}
+
+/** A field of an object in the served namespace; empty when there is no such object. */
+function read(kind: string, name: string, path: string): Promise<string> {
+  const args = ['get', kind, name, '-n', 'prod', '--ignore-not-found', '-o', `jsonpath={${path}}`]
+  return server.mustKubectl(args)
+}
+
+async function exists(kind: string, name: string): Promise<boolean> {
+  return (await read(kind, name, '.metadata.name')) !== ''
+}
+
+async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 60_000
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error(`not in time: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+/** What the StatefulSet's controller and a kubelet would have made. */
+async function playPod(cluster: string, ordinal: number): Promise<void> {
+  const labels = { 'raftbase.io/cluster': cluster, 'app.kubernetes.io/name': 'raftbase' }
+  const uid = await read('statefulset', cluster, '.metadata.uid')
+  const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: cluster, uid, controller: true }
+  const ownerReferences = [owner]
+  const clusterUid = await read('raftcluster', cluster, '.metadata.uid')
+  const annotations = { 'raftbase.io/cluster-uid': clusterUid }
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `${cluster}-${ordinal}`, namespace: 'prod', labels, ownerReferences },
+    spec: { containers: [{ name: 'member', image: 'raftbase/member:0.1.0' }] },
+  }
+  const claim = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name: `data-${cluster}-${ordinal}`, namespace: 'prod', labels, annotations },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+  }
+  for (const object of [pod, claim]) {
+    await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(object))
+  }
+}
+
+/** The pods are gone, and with them what protects the volumes they used. */
+async function playPodsGone(cluster: string): Promise<void> {
+  const pods = ORDINALS.map((ordinal) => `${cluster}-${ordinal}`)
+  await server.mustKubectl(['delete', 'pod', '-n', 'prod', '--force', '--grace-period=0', ...pods])
+  const unprotected = '{"metadata":{"finalizers":null}}'
+  const claims = ORDINALS.map((ordinal) => `data-${cluster}-${ordinal}`)
+  const patch = ['patch', 'pvc', '-n', 'prod', '--type=merge', '-p', unprotected]
+  await server.mustKubectl([...patch, ...claims])
+}
+
+describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
+  beforeAll(async () => {
+    server = await ApiServer.start()
+    for (const name of ['prod', 'foreign']) await server.mustKubectl(['create', 'namespace', name])
+  }, TEST_MS)
+
+  afterEach(async () => {
+    for (const process of processes.splice(0)) await process.end()
+  })
+
+  afterAll(async () => {
+    await server?.stop()
+  })
+
+  test.each([
+    ['wide', 'the whole cluster', ['rbac.scope=Cluster'], []],
+    [
+      'narrow',
+      'its namespaces',
+      ['rbac.scope=Namespaces', 'rbac.namespaces={prod}'],
+      ['-watch-namespaces', 'prod'],
+    ],
+  ])(
+    '%s: in %s a RaftCluster is made, told about, kept and deleted without a refusal',
+    async (name, _where, values, args) => {
+      await install(values)
+      const process = await startAsAccount(name, args)
+      const cluster = {
+        apiVersion: 'raftbase.io/v1alpha1',
+        kind: 'RaftCluster',
+        metadata: { name, namespace: 'prod' },
+        spec: { version: '0.1.0', replicas: 3, storage: { size: '1Gi', whenDeleted: 'Delete' } },
+      }
+      await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
+      await eventually('the StatefulSet', () => exists('statefulset', name))
+      for (const ordinal of ORDINALS) await playPod(name, ordinal)
+      // Somebody else's hand in it is put right.
+      await server.mustKubectl(['delete', 'service', `${name}-client`, '-n', 'prod'])
+      await eventually('the Service again', () => exists('service', `${name}-client`))
+      await eventually('an event', async () => {
+        return (await server.mustKubectl(['events', '-n', 'prod'])).includes('BootstrapStarted')
+      })
+      await server.mustKubectl(['delete', 'raftcluster', name, '-n', 'prod', '--wait=false'])
+      await eventually('scaled down', async () => {
+        return (await read('statefulset', name, '.spec.replicas')) === '0'
+      })
+      await playPodsGone(name)
+      await eventually('the RaftCluster is gone', async () => !(await exists('raftcluster', name)))
+      expect(await exists('pvc', `data-${name}-0`)).toBe(false)
+      expect(await refusals(process)).toEqual([])
+      expect(process.log.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
+      process.signal('SIGTERM')
+      expect(await process.exited).toBe(0)
+    },
+    TEST_MS,
+  )
+})
