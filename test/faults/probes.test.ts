@@ -1,0 +1,166 @@
+// Probes and status of real members in the three situations that must not get a member restarted: no quorum, a disk that
+// hangs, more load than it can bear. And how a member ends when it is told to, in each of them.
+
+import { afterEach, expect, test, vi } from 'vitest'
+import {
+  eventually,
+  freePorts,
+  type MemberProcess,
+  ProcessCluster,
+} from '../support/process-cluster.ts'
+
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 30_000 })
+
+/** What status and probes may take, of which the machine's other work is no part: the median of many is judged. */
+const ANSWER_MS = 50
+const ASKED = 40
+/** Of a stop, from the signal to the end of the process. */
+const STOP_MS = 10_000
+
+let cluster: ProcessCluster | undefined
+afterEach(async () => {
+  await cluster?.destroy()
+  cluster = undefined
+})
+
+async function start(count: number): Promise<{ c: ProcessCluster; probePorts: readonly number[] }> {
+  cluster = await ProcessCluster.create(count)
+  const c = cluster
+  const probePorts = await freePorts(count)
+  for (const [i, member] of c.members.entries()) {
+    member.environment = { RAFTBASE_FAILPOINTS: '' }
+    c.start(member, [...c.flags(member), `-listen-metrics-urls=http://127.0.0.1:${probePorts[i]}`])
+  }
+  await c.agreedLeader()
+  for (const member of c.members) await ready(member)
+  return { c, probePorts }
+}
+
+function ready(member: MemberProcess): Promise<true> {
+  return eventually(`${member.name} ready`, async () => {
+    return (await fetch(`${member.api}/readyz`)).ok ? true : undefined
+  })
+}
+
+/** Codes of a probe asked often, and the median of how long the answers took. */
+async function asked(url: string): Promise<{ codes: Set<number>; medianMs: number }> {
+  const codes = new Set<number>()
+  const durations: number[] = []
+  for (let i = 0; i < ASKED; i++) {
+    const startMs = performance.now()
+    const response = await fetch(url, { signal: AbortSignal.timeout(5000) })
+    await response.arrayBuffer()
+    durations.push(performance.now() - startMs)
+    codes.add(response.status)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  durations.sort((a, b) => a - b)
+  return { codes, medianMs: durations[ASKED / 2]! }
+}
+
+async function answers(what: string, url: string, code: number): Promise<void> {
+  const { codes, medianMs } = await asked(url)
+  console.log(`${what}: median ${medianMs.toFixed(1)} ms (limit ${ANSWER_MS} ms)`)
+  expect([...codes]).toEqual([code])
+  expect(medianMs).toBeLessThan(ANSWER_MS)
+}
+
+test('without a quorum a member is alive and started, not ready, and tells its status', async () => {
+  const { c, probePorts } = await start(3)
+  const [n1, n2, n3] = c.members as [MemberProcess, MemberProcess, MemberProcess]
+  await c.kill(n2)
+  await c.kill(n3)
+  const probes = `http://127.0.0.1:${probePorts[0]}`
+  await eventually('not ready', async () =>
+    (await fetch(`${probes}/readyz`)).ok ? undefined : true,
+  )
+  const reason = ((await (await fetch(`${probes}/readyz`)).json()) as { reason: string }).reason
+  expect(['noLeader', 'unconfirmed']).toContain(reason)
+  await answers('livez without a quorum', `${probes}/livez`, 200)
+  await answers('startupz without a quorum', `${probes}/startupz`, 200)
+  await answers('status without a quorum', `${n1.api}/v1/status`, 200)
+  const startMs = Date.now()
+  expect(await c.kill(n1, 'SIGTERM')).toBe(0)
+  expect(Date.now() - startMs).toBeLessThan(STOP_MS)
+})
+
+test('while the disk of a member hangs it is alive, and tells its status', async () => {
+  const { c, probePorts } = await start(3)
+  const leader = await c.agreedLeader()
+  const victim = c.members.find((member) => member !== leader)!
+  const probes = `http://127.0.0.1:${probePorts[c.members.indexOf(victim)]}`
+  const before = victim.output.length
+  victim.child!.send({ failpoints: 'walBeforeWrite=sleep(60000)' })
+  const put = await fetch(`${leader.api}/v1/kv/k`, { method: 'PUT', body: 'v' })
+  expect(put.status).toBe(200)
+  await eventually('the hanging write', () => {
+    return victim.output.slice(before).includes('failpoint') ? true : undefined
+  })
+  await answers('livez while the disk hangs', `${probes}/livez`, 200)
+  await answers('startupz while the disk hangs', `${probes}/startupz`, 200)
+  await answers('status while the disk hangs', `${victim.api}/v1/status`, 200)
+})
+
+test('under more load than it can bear a member is alive', async () => {
+  const { c, probePorts } = await start(3)
+  const leader = await c.agreedLeader()
+  const probes = `http://127.0.0.1:${probePorts[c.members.indexOf(leader)]}`
+  const body = 'x'.repeat(16 * 1024)
+  const load = new AbortController()
+  let done = 0
+  const work = async (worker: number): Promise<void> => {
+    for (let i = 0; !load.signal.aborted; i++) {
+      const response = await fetch(`${leader.api}/v1/kv/load-${worker}-${i % 8}`, {
+        method: 'PUT',
+        body,
+      })
+      await response.arrayBuffer()
+      done++
+    }
+  }
+  const workers = Array.from({ length: 256 }, (_, worker) => work(worker))
+  await eventually('load', () => (done > 2000 ? true : undefined), { timeoutMs: 30_000 })
+  const before = done
+  const { codes, medianMs } = await asked(`${probes}/livez`)
+  console.log(
+    `livez under load: median ${medianMs.toFixed(1)} ms, ${done - before} writes meanwhile`,
+  )
+  load.abort()
+  await Promise.all(workers)
+  expect([...codes]).toEqual([200])
+  expect(done - before).toBeGreaterThan(100)
+  // kubelet gives up after five seconds.
+  expect(medianMs).toBeLessThan(1000)
+})
+
+test('a leader that is told to stop hands over, finishes what is under way and ends in time', async () => {
+  const { c } = await start(3)
+  const leader = await c.agreedLeader()
+  const outcomes: number[] = []
+  let stopping = false
+  const writer = (async (): Promise<void> => {
+    while (!stopping) {
+      try {
+        const response = await fetch(`${leader.api}/v1/kv/w`, { method: 'PUT', body: 'v' })
+        await response.arrayBuffer()
+        outcomes.push(response.status)
+      } catch {
+        // Not accepted any more: nothing was under way.
+        return
+      }
+    }
+  })()
+  await eventually('writes', () => (outcomes.length > 20 ? true : undefined))
+  const startMs = Date.now()
+  expect(await c.kill(leader, 'SIGTERM')).toBe(0)
+  const stopMs = Date.now() - startMs
+  stopping = true
+  await writer
+  console.log(`the leader ended after ${stopMs} ms, ${outcomes.length} writes`)
+  expect(stopMs).toBeLessThan(STOP_MS)
+  // Done, or certainly not done.
+  expect(outcomes.filter((status) => status !== 200 && status !== 503)).toEqual([])
+  const others = c.members.filter((member) => member !== leader)
+  const next = await c.agreedLeader({ among: others, timeoutMs: 1000 })
+  expect(others).toContain(next)
+})
