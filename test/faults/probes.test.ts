@@ -118,7 +118,7 @@ test('under more load than it can bear a member is alive', async () => {
       done++
     }
   }
-  const workers = Array.from({ length: 256 }, (_, worker) => work(worker))
+  const workers = Array.from({ length: 128 }, (_, worker) => work(worker))
   await eventually('load', () => (done > 2000 ? true : undefined), { timeoutMs: 30_000 })
   const before = done
   const { codes, medianMs } = await asked(`${probes}/livez`)
@@ -137,9 +137,9 @@ test('a leader that is told to stop hands over, finishes what is under way and e
   const { c } = await start(3)
   const leader = await c.agreedLeader()
   const outcomes: number[] = []
-  let stopping = false
+  const stopping = new AbortController()
   const writer = (async (): Promise<void> => {
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       try {
         const response = await fetch(`${leader.api}/v1/kv/w`, { method: 'PUT', body: 'v' })
         await response.arrayBuffer()
@@ -154,7 +154,7 @@ test('a leader that is told to stop hands over, finishes what is under way and e
   const startMs = Date.now()
   expect(await c.kill(leader, 'SIGTERM')).toBe(0)
   const stopMs = Date.now() - startMs
-  stopping = true
+  stopping.abort()
   await writer
   console.log(`the leader ended after ${stopMs} ms, ${outcomes.length} writes`)
   expect(stopMs).toBeLessThan(STOP_MS)

@@ -12,6 +12,7 @@ import { RawNode } from '../raft/raw-node.ts'
 import type { PeerAddress, Transport } from '../transport/transport.ts'
 import type { FileSystem } from '../wal/file-system.ts'
 import { Applier } from './applier.ts'
+import { Breather } from './breather.ts'
 import { Driver } from './driver.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Identity, InitialMember } from './identity.ts'
@@ -465,7 +466,7 @@ export class Member implements MemberNode {
       batchBytesMax: settings.batchBytesMax,
       flushSlowMs: settings.flushSlowMs,
       flushHungMs: settings.flushHungMs,
-      restore: (chunks) => restoreState(chunks),
+      restore: (chunks) => restoreState(chunks, new Breather(clock, timers)),
       onSoftState: (state) => this.#onSoftState(state),
       onHardState: (state) => this.#onHardState(state),
       onConfChanged: () => this.#onConfChanged(),

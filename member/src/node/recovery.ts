@@ -11,6 +11,7 @@ import type { ConfState, Entry, HardState, Index, SnapshotMeta, Term } from '../
 import type { FileSystem } from '../wal/file-system.ts'
 import { SnapshotStore } from '../wal/snapshot-file.ts'
 import { type LogRecord, Wal } from '../wal/wal.ts'
+import { Breather } from './breather.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { type InitialMember, memberIdOf } from './identity.ts'
 import type { NodeSettings } from './settings.ts'
@@ -44,11 +45,14 @@ export interface Recovered {
 export async function recover(options: RecoverOptions): Promise<Recovered> {
   const { directory, fs, settings, clock, log } = options
   const startMs = clock.monotonicMs()
+  const breather = new Breather(clock, options.timers)
   const { clusterId, memberId } = directory.identity
   const snapshots = await SnapshotStore.open({ fs, directory: directory.snapshotPath, clusterId })
   const snapshot = await snapshots.newest()
   const stateMachine =
-    snapshot === undefined ? freshState(options) : await restoreState(snapshots.read(snapshot.path))
+    snapshot === undefined
+      ? freshState(options)
+      : await restoreState(snapshots.read(snapshot.path), breather)
   const tail = new ReplayedTail(stateMachine, snapshot?.meta, settings)
   const opened = await Wal.open({
     fs,
@@ -60,7 +64,10 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     clock,
     timers: options.timers,
     prng: options.prng,
-    onBatch: (batch) => tail.add(batch),
+    onBatch: (batch) => {
+      tail.add(batch)
+      return breather.pause()
+    },
     onFlush: options.onFlush,
     onFailure: options.onFailure,
   })
@@ -90,9 +97,15 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
 }
 
 /** Builds a state from the chunks of a snapshot, yielding to the event loop between them. */
-export async function restoreState(chunks: AsyncIterable<Uint8Array>): Promise<StateMachine> {
+export async function restoreState(
+  chunks: AsyncIterable<Uint8Array>,
+  breather: Breather,
+): Promise<StateMachine> {
   const restorer = new StateMachineRestorer()
-  for await (const chunk of chunks) restorer.addChunk(chunk)
+  for await (const chunk of chunks) {
+    restorer.addChunk(chunk)
+    await breather.pause()
+  }
   return restorer.finish()
 }
 
