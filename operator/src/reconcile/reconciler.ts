@@ -11,7 +11,7 @@ import { RAFT_CLUSTERS } from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
 import type { CacheSet } from '../controller/cache.ts'
 import type { ReconcileContext, Reconciler, ReconcileResult } from '../controller/reconciler.ts'
-import { isKubeError, type KubeError } from '../kube/errors.ts'
+import { isKubeError, isNamespaceTerminating, type KubeError } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
 import type { MemberClient, MemberStreams } from '../member-client/member-client.ts'
@@ -113,7 +113,7 @@ export class ClusterReconciler implements Reconciler {
   async #rejected(action: Action, error: KubeError, pass: Pass): Promise<ReconcileResult> {
     const { observed, cluster, memory, signal } = pass
     // A namespace that is being deleted takes nothing new; its RaftCluster is deleted with it.
-    if (error.reason === 'NamespaceTerminating') {
+    if (isNamespaceTerminating(error)) {
       return { kind: 'wait', afterMs: 5000, reason: 'NamespaceTerminating' }
     }
     const said = error.details['serverMessage']

@@ -158,10 +158,10 @@ function kubeErrorOf({ status, reason, message, causes }: ApiRefusal): KubeError
   }
   const code = codes[status]
   if (code === undefined) throw new Error(`the suite does not expect ${status} ${reason}`)
-  const isTerminating = causes.some((cause) => cause.reason === 'NamespaceTerminating')
   return new KubeError(code, 'refused', {
     status,
-    reason: isTerminating ? 'NamespaceTerminating' : reason,
+    reason,
+    causes,
     serverMessage: message,
   })
 }
