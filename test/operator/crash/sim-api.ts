@@ -158,12 +158,7 @@ function kubeErrorOf({ status, reason, message, causes }: ApiRefusal): KubeError
   }
   const code = codes[status]
   if (code === undefined) throw new Error(`the suite does not expect ${status} ${reason}`)
-  return new KubeError(code, 'refused', {
-    status,
-    reason,
-    causes,
-    serverMessage: message,
-  })
+  return new KubeError(code, 'refused', { status, reason, causes, serverMessage: message })
 }
 
 function targetOf(type: ResourceType, { namespace, name }: ObjectKey): Target {
