@@ -38,6 +38,21 @@ export const QUOTA_BACKEND_BYTES_MAX = 64 * 1024 * 1024 * 1024
 /** How long leadership may take to be handed over at a stop, in milliseconds. */
 export const HAND_OVER_TIMEOUT_MS = 5000
 
+/** Descriptors that connections of clients leave to peers, files of the log and snapshots, and the process itself. */
+const DESCRIPTORS_RESERVED = 96
+/** However few descriptors there are: so many connections of clients are taken on each listener. */
+const CLIENT_CONNECTIONS_MIN = 8
+
+/**
+ * Connections each of `listeners` may hold, so that clients never take the descriptors that peers and the disk need. Infinity
+ * where the limit on descriptors is not known.
+ */
+export function clientConnectionsMax(descriptors: number | undefined, listeners: number): number {
+  if (descriptors === undefined) return Number.POSITIVE_INFINITY
+  const share = Math.floor((descriptors - DESCRIPTORS_RESERVED) / listeners)
+  return Math.max(CLIENT_CONNECTIONS_MIN, share)
+}
+
 /** How long a stop may take before the process ends without it, in milliseconds. */
 export const STOP_TIMEOUT_MS = 10_000
 

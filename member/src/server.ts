@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
+import { descriptorsMax } from '../../lib/descriptors.ts'
 import { RaftbaseError } from '../../lib/errors.ts'
 import { Lifecycle } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/logger.ts'
@@ -14,7 +15,7 @@ import { registerProcessMetrics } from '../../lib/process-metrics.ts'
 import type { HostPort } from './address.ts'
 import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
-import { checkLimits, HAND_OVER_TIMEOUT_MS } from './limits.ts'
+import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
 import { MemberHost } from './node/host.ts'
 import type { Identity, InitialMember } from './node/identity.ts'
 import { Member } from './node/member.ts'
@@ -272,7 +273,11 @@ async function openRest(options: {
   registry: Registry
 }): Promise<RestServer> {
   const { config, host, log, registry } = options
-  const limits = { ...REST_LIMITS, requestBytesMax: config.maxRequestBytes }
+  const limits = {
+    ...REST_LIMITS,
+    requestBytesMax: config.maxRequestBytes,
+    connectionsMax: Math.min(REST_LIMITS.connectionsMax, connectionsMax(config)),
+  }
   const app = createRestApp({ node: host, log, metrics: registry, limits })
   try {
     await app.listen({ ...config.apiListen })
@@ -289,8 +294,17 @@ function openClient(options: {
   config: MemberConfig
 }): Promise<Server> {
   const { address, host, config } = options
-  const server = createClientServer({ node: host, healthTimeoutMs: 5 * config.electionMs })
+  const server = createClientServer({
+    node: host,
+    healthTimeoutMs: 5 * config.electionMs,
+    connectionsMax: connectionsMax(config),
+  })
   return listening(server, address, 'client-url')
+}
+
+/** Of each listener that serves clients. */
+function connectionsMax(config: MemberConfig): number {
+  return clientConnectionsMax(descriptorsMax(), 1 + config.listenClient.length)
 }
 
 function listening(server: Server, address: HostPort, field: string): Promise<Server> {

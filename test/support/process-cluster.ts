@@ -29,6 +29,8 @@ export interface MemberProcess {
   child: ChildProcess | undefined
   /** Variables of the next process beside this one's. */
   environment: Readonly<Record<string, string>>
+  /** A program and its arguments that start the next process instead of this test. */
+  launcher: readonly string[]
   /** Everything the current and earlier processes of this member printed. */
   output: string
 }
@@ -98,6 +100,7 @@ export class ProcessCluster {
         api,
         child: undefined,
         environment: {},
+        launcher: [],
         output: '',
       }
     })
@@ -134,7 +137,8 @@ export class ProcessCluster {
 
   /** Starts the member's process without waiting for it to answer. */
   start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
-    const child = spawn(process.execPath, [this.program, ...flags], {
+    const [program, ...args] = [...member.launcher, process.execPath, this.program, ...flags]
+    const child = spawn(program!, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...inherited(), ...member.environment },
     })

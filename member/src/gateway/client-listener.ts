@@ -21,7 +21,12 @@ const NOT_SERVED = `${JSON.stringify({
 })}\n`
 
 /** A server for one client URL; the caller listens and closes. `healthTimeoutMs` bounds the read behind `/health`. */
-export function createClientServer(options: { node: MemberNode; healthTimeoutMs: number }): Server {
+export function createClientServer(options: {
+  node: MemberNode
+  healthTimeoutMs: number
+  /** Beside the bound of its own. */
+  connectionsMax: number
+}): Server {
   const server = createServer(
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -31,7 +36,7 @@ export function createClientServer(options: { node: MemberNode; healthTimeoutMs:
     },
     (request, response) => void answer(request, response, options),
   )
-  server.maxConnections = CONNECTIONS_MAX
+  server.maxConnections = Math.min(CONNECTIONS_MAX, options.connectionsMax)
   return server
 }
 

@@ -31,6 +31,8 @@ export interface FaultRunOptions {
   readonly flags?: readonly string[]
   /** Variables of each member's processes. */
   readonly environment?: Readonly<Record<string, string>>
+  /** A program and its arguments that start each member's processes. */
+  readonly launcher?: readonly string[]
   /** Acknowledged operations a second that the scenario begins with. */
   readonly rate?: number
   readonly load?: Partial<Omit<LoadOptions, 'endpoints'>>
@@ -86,6 +88,7 @@ export class FaultRun {
     for (const member of cluster.members) {
       member.advertisedPeerPort = links.port(member.name)
       member.environment = options.environment ?? {}
+      member.launcher = options.launcher ?? []
     }
     const run = new FaultRun({ id, cluster, links, options })
     // A test that runs out of time never gets to its own end.
