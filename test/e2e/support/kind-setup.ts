@@ -59,7 +59,7 @@ async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise
   for (const name of namespaces) await createNamespace(name)
   if (current) {
     await applyCrd()
-    undo.push(uninstallOperator)
+    undo.push(uninstallOperator, () => removeClusters(namespaces))
   }
   await timed('chart installed', installOperator)
 }
@@ -111,6 +111,15 @@ async function loadImages(images: readonly string[], kindCluster: string | undef
 async function createNamespace(name: string): Promise<void> {
   await kubectl(['create', 'namespace', name])
   await kubectl(['label', 'namespace', name, 'pod-security.kubernetes.io/enforce=restricted'])
+}
+
+/** What failed scenarios left: without an operator its finalizer would hold its namespace. */
+async function removeClusters(namespaces: readonly string[]): Promise<void> {
+  for (const name of namespaces) {
+    await kubectl(['delete', 'raftclusters', '--all', '--namespace', name, '--timeout=60s'], {
+      timeoutMs: 70_000,
+    })
+  }
 }
 
 async function removeNamespaces(names: readonly string[]): Promise<void> {
