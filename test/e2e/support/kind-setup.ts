@@ -22,6 +22,8 @@ const KIND_CONFIG = JSON.stringify({
   kind: 'Cluster',
   apiVersion: 'kind.x-k8s.io/v1alpha4',
   nodes: [{ role: 'control-plane' }, { role: 'worker' }, { role: 'worker' }, { role: 'worker' }],
+  // Apart from the defaults, which another cluster on this machine may have.
+  networking: { podSubnet: '10.112.0.0/16', serviceSubnet: '10.113.0.0/16' },
 })
 
 export async function setup(): Promise<(() => Promise<void>) | void> {
