@@ -152,4 +152,34 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
     },
     TEST_MS,
   )
+
+  test(
+    'a RaftCluster whose namespace is deleted is let go, although the rights in it went first',
+    async () => {
+      await server.mustKubectl(['create', 'namespace', 'doomed'])
+      await install(['rbac.scope=Namespaces', 'rbac.namespaces={doomed}'])
+      const process = await startAsAccount('doomed', ['-watch-namespaces', 'doomed'])
+      const cluster = {
+        apiVersion: 'raftbase.io/v1alpha1',
+        kind: 'RaftCluster',
+        metadata: { name: 'doomed', namespace: 'doomed' },
+        spec: { version: '0.1.0', replicas: 3 },
+      }
+      await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
+      const finalizers = ['get', 'raftcluster', 'doomed', '-n', 'doomed', '--ignore-not-found']
+      await eventually('the finalizer', async () => {
+        return (await server.mustKubectl([...finalizers, '-o', 'yaml'])).includes('cluster-cleanup')
+      })
+      // What the namespace's controller does, in the worst order.
+      await server.mustKubectl(['delete', 'namespace', 'doomed', '--wait=false'])
+      await server.mustKubectl(['delete', 'roles,rolebindings', '--all', '-n', 'doomed'])
+      const one = ['raftcluster', 'doomed', '-n', 'doomed']
+      await server.mustKubectl(['delete', ...one, '--wait=false'])
+      await eventually('the RaftCluster to go', async () => {
+        return (await server.mustKubectl(['get', ...one, '--ignore-not-found'])) === ''
+      })
+      expect(process.log.some(({ msg }) => msg === 'let go with its namespace')).toBe(true)
+    },
+    TEST_MS,
+  )
 })

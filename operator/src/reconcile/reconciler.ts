@@ -19,6 +19,7 @@ import type { RenderOptions } from '../resources/render.ts'
 import { type Action, describeAction, type Plan, type PlannedEvent } from './actions.ts'
 import { execute } from './execute.ts'
 import { observe, observeCluster, type ObserveOptions } from './observe.ts'
+import { isLeftBehind } from './left-behind.ts'
 import type { Observed, Rejection } from './observed.ts'
 import { plan } from './plan.ts'
 import { memberBaseUrl, Sightings } from './sightings.ts'
@@ -72,14 +73,19 @@ export class ClusterReconciler implements Reconciler {
     const rejection = rejectionFor(memory, cluster)
     const servedSecondsAgo = this.#servedSecondsAgo(memory)
     const pass = { signal, rejection, servedSecondsAgo }
-    const observed = await observe(cluster, this.#observing, pass)
-    this.#follow(observed)
-    const planned = plan(observed)
-    if (planned.status.leader !== undefined) memory.servedAtMs = this.#options.clock.monotonicMs()
     try {
+      const observed = await observe(cluster, this.#observing, pass)
+      this.#follow(observed)
+      const planned = plan(observed)
+      if (planned.status.leader !== undefined) memory.servedAtMs = this.#options.clock.monotonicMs()
       return await this.#carryOut(planned, observed, memory, context)
     } catch (error) {
-      return this.#failed(error, cluster)
+      const { api } = this.#options
+      if (!(await isLeftBehind(error, cluster, { api, signal })))
+        return this.#failed(error, cluster)
+      await execute({ type: 'removeFinalizer' }, { api, cluster, children: new Map(), signal })
+      this.#logFor(cluster, context.reconcileId).info('let go with its namespace')
+      return { kind: 'done' }
     }
   }
 
