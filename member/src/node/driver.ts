@@ -3,14 +3,22 @@
 // write per peer. Leads no decision of its own; every input first lets the core see the time that has passed.
 
 import { unreachable } from '../../../lib/assert.ts'
-import type { Clock, TimerHandle, Timers } from '../../../lib/clock.ts'
+import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { ApplyResult } from '../apply/state-machine.ts'
 import type { PeerMessage } from '../raft/message.ts'
 import type { RawNode } from '../raft/raw-node.ts'
-import type { Ready } from '../raft/ready.ts'
-import type { HardState, Index, MemberId, SnapshotMeta, SoftState, Term } from '../raft/types.ts'
+import type { ProposeResult, Ready } from '../raft/ready.ts'
+import type {
+  ConfChange,
+  HardState,
+  Index,
+  MemberId,
+  SnapshotMeta,
+  SoftState,
+  Term,
+} from '../raft/types.ts'
 import type {
   Forward,
   ForwardRefused,
@@ -21,6 +29,7 @@ import type {
 import type { Applier } from './applier.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { ForwardFilter } from './forward-filter.ts'
+import { noSpace, overloaded } from './outcomes.ts'
 import { type LogWriter, Persister } from './persister.ts'
 import type { PendingProposal, Proposals } from './proposals.ts'
 import type { Reads } from './reads.ts'
@@ -75,7 +84,6 @@ export class Driver implements TransportHandler {
   #leader: MemberId | undefined
   #lastSweepMs = 0
   #persistWaiters: { readonly index: Index; readonly resolve: () => void }[] = []
-  #timers: TimerHandle[] = []
 
   constructor(options: DriverOptions) {
     this.#options = options
@@ -114,7 +122,6 @@ export class Driver implements TransportHandler {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#options.ticker.stop()
-    for (const timer of this.#timers) timer.cancel()
     await this.#persister.stop()
   }
 
@@ -124,10 +131,11 @@ export class Driver implements TransportHandler {
   }
 
   transferLeader(target: MemberId): { accepted: true } | { accepted: false; reason: string } {
-    this.#beforeInput()
-    const result = this.#raft.transferLeader(target)
-    this.#schedule()
-    return result
+    return this.#ask(() => this.#raft.transferLeader(target))
+  }
+
+  proposeConfChange(change: ConfChange): ProposeResult {
+    return this.#ask(() => this.#raft.proposeConfChange(change))
   }
 
   /** Resolves once the own log is durable up to `index`. */
@@ -209,6 +217,13 @@ export class Driver implements TransportHandler {
     this.#isTimeSeen = true
     const ticks = this.#options.ticker.due(this.#raft.role === 'leader')
     if (ticks > 0) this.#raft.tick(ticks)
+  }
+
+  #ask<Answer>(question: () => Answer): Answer {
+    this.#beforeInput()
+    const answer = question()
+    this.#schedule()
+    return answer
   }
 
   #onTick(): void {
@@ -482,12 +497,4 @@ function refusalOf(reason: ForwardRefused['reason']): RaftbaseError | undefined 
     default:
       return unreachable(reason)
   }
-}
-
-function overloaded(): RaftbaseError {
-  return new RaftbaseError('OVERLOADED', 'the leader has too many uncommitted entries')
-}
-
-function noSpace(): RaftbaseError {
-  return new RaftbaseError('NO_SPACE', "no space on the leader's disk")
 }

@@ -28,6 +28,8 @@ import type {
   PutResult,
 } from './member-node.ts'
 import { deleteResult, getResult, putResult, tooLarge } from './outcomes.ts'
+import { LeaderWatch } from './leader-watch.ts'
+import { Membership } from './membership.ts'
 import { Proposals } from './proposals.ts'
 import { Publisher } from './publisher.ts'
 import { Reads } from './reads.ts'
@@ -86,7 +88,9 @@ export class Member implements MemberNode {
   readonly #publisher: Publisher
   #state: MemberState = 'recovering'
   #lastLeader: MemberId | undefined
-  #softStateListeners = new Set<(state: SoftState) => void>()
+  readonly #leaderWatch: LeaderWatch
+  /** Changes of membership, while this member leads. */
+  readonly membership: Membership
   readonly #changeListeners = new Set<() => void>()
   #isRemoved = false
   #term: Term | undefined
@@ -134,6 +138,14 @@ export class Member implements MemberNode {
     })
     this.#driver = this.#createDriver()
     this.#snapshotter = this.#createSnapshotter()
+    this.#leaderWatch = new LeaderWatch(options.timers)
+    this.membership = new Membership({
+      id: identity.memberId,
+      origin,
+      driver: this.#driver,
+      proposals: this.#proposals,
+      stateMachine: () => this.stateMachine,
+    })
     this.#publisher = new Publisher({
       record: {
         id: identity.memberId,
@@ -271,7 +283,7 @@ export class Member implements MemberNode {
         details: { field: 'target', target: chosen, reason: result.reason },
       })
     }
-    await this.#leaderIs(chosen, options)
+    await this.#leaderWatch.becomes(chosen, options)
     return chosen
   }
 
@@ -359,30 +371,8 @@ export class Member implements MemberNode {
     return outcome
   }
 
-  #leaderIs(target: MemberId, options: CallOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#options.timers.after(options.timeoutMs, () => {
-        this.#softStateListeners.delete(listener)
-        reject(new RaftbaseError('TIMEOUT', 'the target did not take over in time'))
-      })
-      const listener = (state: SoftState): void => {
-        if (state.leader === undefined) return
-        timer.cancel()
-        this.#softStateListeners.delete(listener)
-        if (state.leader === target) resolve()
-        else
-          reject(
-            new RaftbaseError('NOT_LEADER', 'another member took over', {
-              details: { leader: state.leader },
-            }),
-          )
-      }
-      this.#softStateListeners.add(listener)
-    })
-  }
-
   #onSoftState(state: SoftState): void {
-    for (const listener of this.#softStateListeners) listener(state)
+    this.#leaderWatch.saw(state)
     if (state.leader !== undefined && state.leader !== this.#lastLeader) {
       this.#lastLeader = state.leader
       this.#options.metrics?.leaderChanged()

@@ -74,3 +74,11 @@ function refused(
     details: { reason, revision, compactRevision },
   })
 }
+
+export function overloaded(): RaftbaseError {
+  return new RaftbaseError('OVERLOADED', 'the leader has too many uncommitted entries')
+}
+
+export function noSpace(): RaftbaseError {
+  return new RaftbaseError('NO_SPACE', "no space on the leader's disk")
+}

@@ -6,13 +6,16 @@
 import { invariant } from '../../../lib/assert.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
+import type { ProposeRefusal, ProposeResult } from '../raft/ready.ts'
 import type { Term } from '../raft/types.ts'
 
 export interface PendingProposal<Result> {
   readonly sequence: number
-  /** The encoded replicated request. */
+  /** The encoded replicated request; empty for one that is proposed only once. */
   readonly data: Uint8Array
   readonly deadlineMs: number
+  /** Proposed when it was made, and never again: what it means depends on that moment. */
+  readonly isOnce: boolean
   /** Turns the result into the answer, or throws why it is none. */
   readonly read: (result: Result) => unknown
   readonly resolve: (answer: unknown) => void
@@ -29,6 +32,8 @@ export interface ProposalLimits {
   readonly proposalsMax: number
   readonly proposalBytesMax: number
 }
+
+const NO_DATA = new Uint8Array(0)
 
 export class Proposals<Result> {
   readonly #clock: Clock
@@ -89,6 +94,7 @@ export class Proposals<Result> {
         sequence,
         data,
         deadlineMs,
+        isOnce: false,
         read,
         resolve: resolve as PendingProposal<Result>['resolve'],
         reject,
@@ -101,6 +107,36 @@ export class Proposals<Result> {
       this.#unsent.push(proposal)
       signal?.addEventListener('abort', () => this.#abandon(proposal), { once: true })
     })
+  }
+
+  /**
+   * Hands a request that must not be proposed a second time to `propose`, now, and waits for it as for any other; or returns
+   * why it was refused. If another term begins before it is applied it fails for certain.
+   */
+  addOnce<Answer>(
+    options: { timeoutMs: number; read: (result: Result) => Answer },
+    propose: (sequence: number) => ProposeResult,
+  ): { readonly answer: Promise<Answer> } | { readonly refused: ProposeRefusal } {
+    const { timeoutMs, read } = options
+    if (this.#closed !== undefined) return { answer: Promise.reject(this.#closed) }
+    const sequence = ++this.#sequence
+    const proposed = propose(sequence)
+    if (!proposed.accepted) return { refused: proposed.reason }
+    const answer = new Promise<Answer>((resolve, reject) => {
+      this.#pending.set(sequence, {
+        sequence,
+        data: NO_DATA,
+        deadlineMs: this.#clock.monotonicMs() + timeoutMs,
+        isOnce: true,
+        read,
+        resolve: resolve as PendingProposal<Result>['resolve'],
+        reject,
+        sentTerm: proposed.term,
+        queued: false,
+        settled: false,
+      })
+    })
+    return { answer }
   }
 
   /**
@@ -167,7 +203,10 @@ export class Proposals<Result> {
 
   /** Queues what was handed to the leader of `term` once more: the connection to it was made anew. */
   sendAgain(term: Term): void {
-    this.putBack([...this.#pending.values()].filter((p) => p.sentTerm === term && !p.queued))
+    const again = [...this.#pending.values()].filter(
+      (proposal) => proposal.sentTerm === term && !proposal.queued && !proposal.isOnce,
+    )
+    this.putBack(again)
   }
 
   /** An entry of this process was applied: answers its request, if that still waits. */
@@ -190,6 +229,11 @@ export class Proposals<Result> {
     const lost: PendingProposal<Result>[] = []
     for (const proposal of this.#pending.values()) {
       if (proposal.sentTerm === undefined || proposal.sentTerm >= term) continue
+      if (proposal.isOnce) {
+        const error = new RaftbaseError('NO_LEADER', 'leadership moved before it was committed')
+        this.#settle(proposal).reject(error)
+        continue
+      }
       proposal.sentTerm = undefined
       if (!proposal.queued) lost.push(proposal)
     }

@@ -60,6 +60,8 @@ const MEANINGS = {
   MEMBER_MISMATCH: BROKEN,
   PROTOCOL_MISMATCH: BROKEN,
   MEMBER_REMOVED: BROKEN,
+  MEMBERSHIP_CONFLICT: { status: 409, title: 'Membership conflict', outcome: 'notApplied' },
+  MEMBERSHIP_UNSAFE: { status: 409, title: 'Membership change is unsafe', outcome: 'notApplied' },
   PEER_UNREACHABLE: BROKEN,
   SNAPSHOT_REFUSED: BROKEN,
   WIRE_MALFORMED: BROKEN,

@@ -1,0 +1,227 @@
+// Changes of membership at run time, asked of the leader: a learner is added, promoted when it has caught up, a member is
+// removed, a dead one replaced by a learner in one joint change. Each call is safe to repeat: what is so already is answered
+// as done. Nothing is proposed that is stale, that another change is in the way of, or that would leave the cluster without
+// a majority that answers. Whether a change may follow a configuration at all is the core's to say.
+
+import { unreachable } from '../../../lib/assert.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
+import { encodeConfChangeContext, type MemberRecord } from '../apply/request.ts'
+import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
+import type { PeerProgress, ProposeRefusal } from '../raft/ready.ts'
+import type { ConfChangeSingle, ConfState, Index, MemberId } from '../raft/types.ts'
+import type { Driver } from './driver.ts'
+import type { CallOptions } from './member-node.ts'
+import type { Proposals } from './proposals.ts'
+
+export type MembershipChange =
+  | {
+      readonly type: 'addLearner'
+      readonly id: MemberId
+      readonly name: string
+      readonly peerUrls: readonly string[]
+    }
+  /** Several at once go through a joint configuration: 1 -> 3 without passing through two voters. */
+  | { readonly type: 'promote'; readonly ids: readonly MemberId[] }
+  | { readonly type: 'remove'; readonly id: MemberId }
+  /** The learner takes the place of a voter in one joint change. */
+  | { readonly type: 'replace'; readonly removed: MemberId; readonly promoted: MemberId }
+
+export interface MembershipCall extends CallOptions {
+  /** The membership the caller means: that whose last change has this index. Another one: MEMBERSHIP_CONFLICT. */
+  readonly expectedEpoch?: number
+}
+
+export interface MembershipResult {
+  /** Index of the last change in force. */
+  readonly epoch: Index
+  /** May still be joint: the leader leaves it by itself. */
+  readonly confState: ConfState
+}
+
+export interface MembershipOptions {
+  readonly id: MemberId
+  readonly origin: string
+  readonly driver: Driver
+  readonly proposals: Proposals<ApplyResult>
+  readonly stateMachine: () => StateMachine
+}
+
+/** How far a learner may be behind and still be promoted. */
+const PROMOTE_LAG_ENTRIES_MAX = 1000
+
+export class Membership {
+  readonly #options: MembershipOptions
+
+  constructor(options: MembershipOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Leader only. Rejects with NOT_LEADER, MEMBERSHIP_CONFLICT (stale epoch, or another change is under way),
+   * MEMBERSHIP_UNSAFE, NOT_READY (a learner that is behind, or a leader that is too new), MEMBER_REMOVED (that id is used
+   * up), INVALID_ARGUMENT, NO_LEADER: it did not happen and will not; or with OUTCOME_UNKNOWN: ask again.
+   */
+  async change(change: MembershipChange, call: MembershipCall): Promise<MembershipResult> {
+    const { driver, id, origin, proposals, stateMachine } = this.#options
+    if (driver.leader !== id || driver.raft.role !== 'leader') {
+      throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
+        details: { leader: driver.leader },
+      })
+    }
+    if (this.#isSo(change)) return this.#now()
+    this.#mustBeCurrent(call.expectedEpoch)
+    const changes = this.#changesOf(change)
+    this.#mustKeepMajority(changes)
+    const members = change.type === 'addLearner' ? [recordOf(change)] : []
+    const { timeoutMs } = call
+    const done = proposals.addOnce({ timeoutMs, read: () => this.#now() }, (sequence) => {
+      const context = encodeConfChangeContext({ origin, sequence, members })
+      return driver.proposeConfChange({ changes, transition: 'auto', context })
+    })
+    if ('refused' in done) throw refusal(done.refused, stateMachine().membershipEpoch)
+    return done.answer
+  }
+
+  #now(): MembershipResult {
+    const { membershipEpoch: epoch, confState } = this.#options.stateMachine()
+    return { epoch, confState }
+  }
+
+  /** Whether the change has happened already: a caller whose answer was lost repeats it. */
+  #isSo(change: MembershipChange): boolean {
+    const { confState, members } = this.#options.stateMachine()
+    switch (change.type) {
+      case 'addLearner': {
+        const known = members.get(change.id)
+        if (known === undefined) return false
+        if (known.name === change.name) return true
+        throw invalid('id', 'a member with this id has another name')
+      }
+      case 'promote':
+        return change.ids.every((id) => confState.voters.includes(id))
+      case 'remove':
+        return !members.has(change.id)
+      case 'replace':
+        return !members.has(change.removed) && confState.voters.includes(change.promoted)
+      default:
+        return unreachable(change)
+    }
+  }
+
+  #mustBeCurrent(expectedEpoch: number | undefined): void {
+    const { membershipEpoch, confState } = this.#options.stateMachine()
+    if (expectedEpoch !== undefined && expectedEpoch !== membershipEpoch) {
+      throw new RaftbaseError('MEMBERSHIP_CONFLICT', 'the membership is another one by now', {
+        details: { expectedEpoch, epoch: membershipEpoch },
+      })
+    }
+    if (confState.votersOutgoing.length === 0) return
+    throw refusal('confChangePending', membershipEpoch)
+  }
+
+  #changesOf(change: MembershipChange): readonly ConfChangeSingle[] {
+    const { confState, removed } = this.#options.stateMachine()
+    switch (change.type) {
+      case 'addLearner':
+        if (removed.has(change.id)) {
+          throw new RaftbaseError('MEMBER_REMOVED', 'an id of a removed member is not used again', {
+            details: { member: change.id },
+          })
+        }
+        return [{ type: 'addLearner', memberId: change.id }]
+      case 'promote':
+        for (const id of change.ids) this.#mustBeCaughtUp(id)
+        return change.ids
+          .filter((id) => !confState.voters.includes(id))
+          .map((memberId) => ({ type: 'addVoter', memberId }))
+      case 'remove':
+        return [{ type: 'remove', memberId: change.id }]
+      case 'replace':
+        if (!confState.voters.includes(change.promoted)) this.#mustBeCaughtUp(change.promoted)
+        return [
+          { type: 'addVoter', memberId: change.promoted },
+          { type: 'remove', memberId: change.removed },
+        ]
+      default:
+        return unreachable(change)
+    }
+  }
+
+  #mustBeCaughtUp(id: MemberId): void {
+    const { driver, stateMachine } = this.#options
+    const { confState } = stateMachine()
+    if (confState.voters.includes(id)) return
+    if (!confState.learners.includes(id)) throw invalid('id', 'a learner of this cluster')
+    const { lastIndex, progress } = driver.raft.status()
+    const learner = progress.find((peer) => peer.id === id)
+    const match = learner?.match ?? 0
+    const isBehind = lastIndex - match > PROMOTE_LAG_ENTRIES_MAX
+    if (learner?.recentlyActive === true && learner.state === 'replicate' && !isBehind) return
+    throw new RaftbaseError('NOT_READY', 'the learner has not caught up', {
+      details: { member: id, match, lastIndex, lagMax: PROMOTE_LAG_ENTRIES_MAX },
+    })
+  }
+
+  /** Those who answer must be a majority of the voters before the change and after it. */
+  #mustKeepMajority(changes: readonly ConfChangeSingle[]): void {
+    const { driver, id, stateMachine } = this.#options
+    const voters = new Set(stateMachine().confState.voters)
+    const { progress } = driver.raft.status()
+    const answers = (voter: MemberId): boolean =>
+      voter === id || progress.some((peer) => peer.id === voter && peer.recentlyActive)
+    for (const { type, memberId } of changes) {
+      if (type === 'addVoter') voters.add(memberId)
+      else voters.delete(memberId)
+    }
+    const answering = [...voters].filter(answers).length
+    if (2 * answering > voters.size) return
+    throw new RaftbaseError(
+      'MEMBERSHIP_UNSAFE',
+      'the change would leave no majority that answers',
+      {
+        details: { voters: voters.size, answering, silent: silentAmong(voters, progress, id) },
+      },
+    )
+  }
+}
+
+function silentAmong(
+  voters: ReadonlySet<MemberId>,
+  progress: readonly PeerProgress[],
+  self: MemberId,
+): readonly MemberId[] {
+  const active = new Set(progress.filter((peer) => peer.recentlyActive).map((peer) => peer.id))
+  return [...voters].filter((voter) => voter !== self && !active.has(voter))
+}
+
+function recordOf({ id, name, peerUrls }: MembershipChange & { type: 'addLearner' }): MemberRecord {
+  return { id, name, peerUrls, clientUrls: [], apiUrls: [], version: '', level: 0 }
+}
+
+function invalid(field: string, accepted: string): RaftbaseError {
+  return new RaftbaseError('INVALID_ARGUMENT', 'not a change of this membership', {
+    details: { field, accepted },
+  })
+}
+
+function refusal(reason: ProposeRefusal, epoch: Index): RaftbaseError {
+  const details = { reason, epoch }
+  switch (reason) {
+    case 'notLeader':
+      return new RaftbaseError('NOT_LEADER', 'this member does not lead', { details })
+    case 'transferring':
+      return new RaftbaseError('NOT_READY', 'leadership is being handed over', { details })
+    case 'notReady':
+      return new RaftbaseError('NOT_READY', 'the leader is too new', { details })
+    case 'overloaded':
+      return new RaftbaseError('OVERLOADED', 'too much is waiting', { details })
+    case 'confChangePending':
+      return new RaftbaseError('MEMBERSHIP_CONFLICT', 'another change is under way', { details })
+    case 'confChangeInvalid':
+      return new RaftbaseError('MEMBERSHIP_UNSAFE', 'the change cannot follow this membership', {
+        details,
+      })
+    default:
+      return unreachable(reason)
+  }
+}

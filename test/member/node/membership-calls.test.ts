@@ -1,0 +1,126 @@
+// What a leader answers to changes of membership: done, done already, or why not (F53). Whole members on a clock of the
+// test's; random changes under faults are the simulator's.
+
+import { expect, test } from 'vitest'
+import { memberIdOf } from '../../../member/src/node/identity.ts'
+import type { MembershipChange, MembershipResult } from '../../../member/src/node/membership.ts'
+import type { MemberId } from '../../../member/src/raft/types.ts'
+import { MemberCluster, put } from '../../support/member-cluster.ts'
+
+const NEW_ID = memberIdOf('story', 'n9', 1)
+const ADD: MembershipChange = {
+  type: 'addLearner',
+  id: NEW_ID,
+  name: 'n9',
+  peerUrls: ['http://n9:2380'],
+}
+
+async function ask(
+  cluster: MemberCluster,
+  change: MembershipChange,
+  options: { readonly expectedEpoch?: number; readonly timeoutMs?: number } = {},
+): Promise<MembershipResult> {
+  const { membership } = cluster.leader.member!
+  const asked = membership.change(change, { timeoutMs: 2000, ...options })
+  let isOver = false
+  const over = (): boolean => (isOver = true)
+  asked.then(over, over)
+  await cluster.until('an answer', () => isOver)
+  return asked
+}
+
+function code(expected: string, details: object = {}): object {
+  return expect.objectContaining({ code: expected, details: expect.objectContaining(details) })
+}
+
+test('a learner is added once, however often it is asked for', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const first = await ask(cluster, ADD)
+  expect(first.confState.learners).toEqual([NEW_ID])
+  const again = await ask(cluster, ADD)
+  expect(again).toEqual(first)
+  await cluster.pass(300)
+  for (const host of cluster.hosts) {
+    expect(host.member!.stateMachine.members.get(NEW_ID)?.peerUrls).toEqual(['http://n9:2380'])
+    expect(host.member!.stateMachine.membershipEpoch).toBe(first.epoch)
+  }
+})
+
+test('a caller that means another membership is refused', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const { epoch } = await ask(cluster, ADD, { expectedEpoch: 0 })
+  const remove = { type: 'remove', id: NEW_ID } as const
+  await expect(ask(cluster, remove, { expectedEpoch: 0 })).rejects.toEqual(
+    code('MEMBERSHIP_CONFLICT', { expectedEpoch: 0, epoch }),
+  )
+  const result = await ask(cluster, remove, { expectedEpoch: epoch })
+  expect(result.confState.learners).toEqual([])
+})
+
+test('a learner that is behind is not promoted, and the figures say how far (F50)', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  await ask(cluster, ADD)
+  const { lastIndex } = cluster.leader.member!.status()
+  await expect(ask(cluster, { type: 'promote', ids: [NEW_ID] })).rejects.toEqual(
+    code('NOT_READY', { member: NEW_ID, match: 0, lastIndex }),
+  )
+  const stranger = 'ffffffffffffffff' as MemberId
+  await expect(ask(cluster, { type: 'promote', ids: [stranger] })).rejects.toEqual(
+    code('INVALID_ARGUMENT'),
+  )
+})
+
+test('a removed id is not used again, and removing it again is done already (F52)', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  await ask(cluster, ADD)
+  const removed = await ask(cluster, { type: 'remove', id: NEW_ID })
+  expect(await ask(cluster, { type: 'remove', id: NEW_ID })).toEqual(removed)
+  await expect(ask(cluster, ADD)).rejects.toEqual(code('MEMBER_REMOVED', { member: NEW_ID }))
+})
+
+test('a change that would leave no majority that answers is refused (F53)', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const [dead, alive] = cluster.followers
+  cluster.kill(dead!)
+  await cluster.pass(1500)
+  await expect(ask(cluster, { type: 'remove', id: alive!.id })).rejects.toEqual(
+    code('MEMBERSHIP_UNSAFE', { voters: 2, answering: 1, silent: [dead!.id] }),
+  )
+  const result = await ask(cluster, { type: 'remove', id: dead!.id })
+  expect(result.confState.voters).toHaveLength(2)
+})
+
+test('the leader of two hands over before it is removed', async () => {
+  const cluster = await MemberCluster.started({ count: 2 })
+  await expect(ask(cluster, { type: 'remove', id: cluster.leader.id })).rejects.toEqual(
+    code('MEMBERSHIP_UNSAFE', { reason: 'confChangeInvalid' }),
+  )
+})
+
+test('only the leader is asked', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const follower = cluster.followers[0]!
+  await expect(follower.member!.membership.change(ADD, { timeoutMs: 1000 })).rejects.toEqual(
+    code('NOT_LEADER', { leader: cluster.leader.id }),
+  )
+})
+
+test('a change whose leader was cut off fails for certain, and is not made later', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const old = cluster.leader
+  cluster.network.isolate(old.id)
+  const asked = old.member!.membership.change(ADD, { timeoutMs: 20_000 })
+  const failed = expect(asked).rejects.toEqual(code('NO_LEADER'))
+  await cluster.until('another leader', () => {
+    const others = cluster.running.filter((host) => host !== old)
+    return others.some((host) => host.member!.status().role === 'leader')
+  })
+  cluster.network.healAll()
+  await cluster.agreedLeader()
+  const written = put(cluster.leader, 'k')
+  await cluster.until('a write', () => written.outcome === 'done')
+  await cluster.pass(500)
+  await failed
+  for (const host of cluster.hosts)
+    expect(host.member!.stateMachine.members.has(NEW_ID)).toBe(false)
+})
