@@ -1,8 +1,14 @@
 // A whole simulated cluster: world, wires, members and their checkers, put together from a plan.
 
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
-import { identityOf, type InitialMember } from '../../member/src/node/identity.ts'
+import {
+  type Identity,
+  identityOf,
+  type InitialMember,
+  memberIdOf,
+} from '../../member/src/node/identity.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
+import type { PeerAddress } from '../../member/src/transport/transport.ts'
 import { decodePeerMessage } from '../../member/src/wire/raft-codec.ts'
 import type { Checker, View } from './checkers/checker.ts'
 import { History } from './checkers/history.ts'
@@ -22,6 +28,10 @@ export interface ClusterOptions {
   readonly traceLinesMax?: number
 }
 
+function epochOf(member: SimMember | undefined): number {
+  return member?.member?.stateMachine.membershipEpoch ?? -1
+}
+
 export class SimCluster implements View {
   readonly plan: Plan
   readonly world = new World()
@@ -32,6 +42,7 @@ export class SimCluster implements View {
   readonly #checkers: readonly Checker[]
   readonly #prng: Prng
   readonly #names = new Map<MemberId, string>()
+  #joined = 0
   /** Asked after each death that nobody planned: how long until the member starts again; undefined: not. */
   restartDelayMs: (member: SimMember) => number | undefined = () => undefined
 
@@ -62,7 +73,10 @@ export class SimCluster implements View {
       const name = `n${i + 1}`
       return { name, peerUrls: [`sim://${name}`] }
     })
-    for (const { name } of initial) this.#add(name, initial)
+    for (const { name } of initial) {
+      const identity = identityOf({ token: TOKEN, name, members: initial })
+      this.#add({ name, identity, initialMembers: initial, joinPeers: [] })
+    }
   }
 
   get nowMs(): number {
@@ -74,6 +88,35 @@ export class SimCluster implements View {
   /** A generator of its own for a part of the run, so that parts do not shift each other's draws. */
   fork(): Prng {
     return new SeededPrng(this.#prng.next(2 ** 32))
+  }
+
+  /** By the membership of whoever has seen its latest change. */
+  get current(): readonly SimMember[] {
+    let newest: SimMember | undefined
+    for (const member of this.members) if (epochOf(member) > epochOf(newest)) newest = member
+    const ids = newest?.member?.stateMachine.members
+    return ids === undefined ? this.members : this.members.filter(({ id }) => ids.has(id))
+  }
+
+  /** A member that is not part of the cluster yet; its process waits to be added. */
+  join(): SimMember {
+    const first = this.members[0]!
+    this.#joined++
+    const name = `j${this.#joined}`
+    const identity: Identity = {
+      ...first.identity,
+      name,
+      memberId: memberIdOf(TOKEN, name, 1),
+      initialCluster: '',
+    }
+    const joinPeers = this.current.map((member) => ({
+      id: member.id,
+      name: member.name,
+      peerUrls: [`sim://${member.name}`],
+    }))
+    const member = this.#add({ name, identity, initialMembers: [], joinPeers })
+    member.start()
+    return member
   }
 
   get leader(): SimMember | undefined {
@@ -102,9 +145,14 @@ export class SimCluster implements View {
     for (const checker of this.#checkers) checker.onAnswer?.(answer, this)
   }
 
-  #add(name: string, initialMembers: readonly InitialMember[]): void {
+  #add(options: {
+    readonly name: string
+    readonly identity: Identity
+    readonly initialMembers: readonly InitialMember[]
+    readonly joinPeers: readonly PeerAddress[]
+  }): SimMember {
     const { plan, world, network, trace } = this
-    const identity = identityOf({ token: TOKEN, name, members: initialMembers })
+    const { name, identity, initialMembers, joinPeers } = options
     this.#names.set(identity.memberId, name)
     const member = new SimMember({
       world,
@@ -113,6 +161,7 @@ export class SimCluster implements View {
       prng: this.fork(),
       identity,
       initialMembers,
+      joinPeers,
       settings: plan.settings,
       diskSpeed: plan.diskSpeed,
       turnMs: plan.turnMs,
@@ -122,6 +171,7 @@ export class SimCluster implements View {
     })
     if (plan.clocksDiffer) member.clockRate = 0.9 + this.#prng.next(200) / 1000
     this.members.push(member)
+    return member
   }
 
   /** Whatever just happened, no member may show anything that must never be. */

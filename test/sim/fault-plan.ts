@@ -57,6 +57,10 @@ export type FaultAction =
   | { readonly type: 'rot'; readonly member: number; readonly file: number; readonly at: number }
   | { readonly type: 'jumpClock'; readonly member: number; readonly byMs: number }
   | { readonly type: 'transfer'; readonly target: number }
+  /** A change of membership asked of whoever leads; `stale` with an epoch that is not the present one. */
+  | { readonly type: 'membership'; readonly change: MembershipAction; readonly which: number }
+
+export type MembershipAction = 'add' | 'promote' | 'promoteAll' | 'remove' | 'replace' | 'stale'
 
 export interface Fault {
   readonly atMs: number
@@ -69,7 +73,7 @@ const member = (prng: Prng): number => prng.next(64)
 const losesPower = (prng: Prng) => (['no', 'all', 'none', 'torn', 'torn'] as const)[prng.next(5)]!
 const direction = (prng: Prng) => (['both', 'in', 'out'] as const)[prng.next(3)]!
 
-function kinds(electionMs: number): Record<FaultAction['type'], Draw> {
+function kinds(electionMs: number): Record<Exclude<FaultAction['type'], 'membership'>, Draw> {
   /** Mostly shorter than anybody's patience, sometimes far longer. */
   const ms = (prng: Prng): number =>
     prng.next([electionMs / 4, 2 * electionMs, 8000][prng.next(3)]!)
@@ -130,6 +134,29 @@ export function drawFaults(
     atMs += prng.next(2 * meanMs)
     if (atMs >= chaosMs) return faults
     faults.push({ atMs, action: draws[prng.next(draws.length)]!(prng) })
+  }
+}
+
+/** Changes of membership at any time, more of those that let others follow. */
+export function drawMembership(prng: Prng, chaosMs: number): readonly Fault[] {
+  const changes = [
+    'add',
+    'add',
+    'add',
+    'promote',
+    'promote',
+    'promoteAll',
+    'remove',
+    'replace',
+    'stale',
+  ] as const
+  const meanMs = [1000, 3000, 6000][prng.next(3)]!
+  const faults: Fault[] = []
+  for (let atMs = 1500; ; ) {
+    atMs += prng.next(2 * meanMs)
+    if (atMs >= chaosMs) return faults
+    const change = changes[prng.next(changes.length)]!
+    faults.push({ atMs, action: { type: 'membership', change, which: prng.next(64) } })
   }
 }
 

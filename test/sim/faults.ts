@@ -6,6 +6,7 @@ import type { Survival } from '../support/memory-inode.ts'
 import type { SimCluster } from './cluster.ts'
 import { describeFault, type Fault, type FaultAction } from './fault-plan.ts'
 import type { SimMember } from './member.ts'
+import { changeMembership } from './membership.ts'
 import type { NetworkProfile } from './network.ts'
 
 type ActionOf<Type extends FaultAction['type']> = Extract<FaultAction, { type: Type }>
@@ -99,6 +100,8 @@ export class FaultInjector {
         return this.#pause(this.#cluster.leader, action.ms)
       case 'transfer':
         return this.#transfer(action)
+      case 'membership':
+        return changeMembership(this.#cluster, action)
       case 'partition':
       case 'isolate':
       case 'isolateLeader':

@@ -8,6 +8,7 @@ import type { Identity, InitialMember } from '../../member/src/node/identity.ts'
 import { Member } from '../../member/src/node/member.ts'
 import type { NodeSettings } from '../../member/src/node/settings.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
+import type { PeerAddress } from '../../member/src/transport/transport.ts'
 import type { Survival } from '../support/memory-inode.ts'
 import { describeFields } from './describe.ts'
 import { type DiskSpeed, SimDisk } from './disk.ts'
@@ -26,7 +27,10 @@ export interface SimMemberOptions {
   readonly trace: Trace
   readonly prng: Prng
   readonly identity: Identity
+  /** Nobody for a member that joins a cluster. */
   readonly initialMembers: readonly InitialMember[]
+  /** Whom one that joins talks to first. */
+  readonly joinPeers: readonly PeerAddress[]
   readonly settings: NodeSettings
   readonly diskSpeed: DiskSpeed
   readonly turnMs: number
@@ -40,6 +44,7 @@ export interface SimMemberOptions {
 export class SimMember {
   readonly #options: SimMemberOptions
   readonly disk: SimDisk
+  readonly identity: Identity
   readonly id: MemberId
   readonly name: string
   state: LifeState = 'down'
@@ -49,6 +54,8 @@ export class SimMember {
   isDamaged = false
   /** It refused to start because of damage. */
   isLost = false
+  /** It learned that it was removed, and has said so on its disk. */
+  isBuried = false
   #process: SimProcess | undefined
   #transport: SimTransport | undefined
   #member: Member | undefined
@@ -56,6 +63,7 @@ export class SimMember {
 
   constructor(options: SimMemberOptions) {
     this.#options = options
+    this.identity = options.identity
     this.id = options.identity.memberId
     this.name = options.nameOf(this.id)
     this.disk = new SimDisk({
@@ -83,12 +91,18 @@ export class SimMember {
   }
 
   start(): void {
-    if (this.state !== 'down' || this.isLost) return
+    if (this.state !== 'down' || this.isLost || this.isBuried) return
     const { world, turnMs, network, trace } = this.#options
     this.lifeCount++
     this.state = 'starting'
     const process = new SimProcess({ world, turnMs, clockRate: this.clockRate })
-    const transport = new SimTransport({ id: this.id, process, network })
+    const transport = new SimTransport({
+      id: this.id,
+      process,
+      network,
+      isRemoved: (peer) => this.member?.stateMachine.removed.has(peer) === true,
+      onRemoved: () => this.#member?.removedBy(),
+    })
     this.#process = process
     this.#transport = transport
     this.disk.attach(process)
@@ -140,12 +154,13 @@ export class SimMember {
   }
 
   async #open(process: SimProcess, transport: SimTransport): Promise<void> {
-    const { identity, initialMembers, settings, prng, network } = this.#options
+    const { identity, initialMembers, joinPeers, settings, prng, network } = this.#options
     const { fs, root } = this.disk
     const directory = await openDataDirectory({ fs, path: root, identity, isNewCluster: true })
     const member = await Member.open({
       directory,
       initialMembers,
+      joinPeers,
       attributes: { peerUrls: [`sim://${this.name}`], clientUrls: [], apiUrls: [], version: 'sim' },
       settings,
       fs,
@@ -156,6 +171,7 @@ export class SimMember {
       log: simLogger((level, fields, message) => this.#log(process, level, fields, message)),
       origin: originOf(prng),
       onFailure: (error) => this.#fails(process, error),
+      onRemoved: () => this.#park(process, member),
     })
     await member.start()
     this.#member = member
@@ -164,6 +180,22 @@ export class SimMember {
     const { trace } = this.#options
     trace.tell(this.name, `runs: applied ${applied}, log to ${lastIndex}, term ${term}`)
     network.world.touch()
+  }
+
+  /** Removed from the cluster: it says so on its disk and takes no further part. */
+  #park(process: SimProcess, member: Member): void {
+    const run = async (): Promise<void> => {
+      await member.bury()
+      if (!process.isAlive) return
+      this.isBuried = true
+      this.#options.trace.tell(this.name, 'is buried')
+      await member.stop(200)
+      if (!process.isAlive) return
+      this.#end(true)
+      this.disk.fs.kill()
+      this.#options.world.touch()
+    }
+    run().catch((error: unknown) => this.#fails(process, error))
   }
 
   #log(process: SimProcess, ...line: Parameters<LogSink>): void {

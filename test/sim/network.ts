@@ -32,6 +32,10 @@ export interface Endpoint {
   readonly process: SimProcess
   /** Whether that member is one of its peers. */
   knows(peer: MemberId): boolean
+  /** Whether it refuses that member because it was removed. */
+  refuses(peer: MemberId): boolean
+  /** It was refused for that reason. */
+  refused(): void
   receive(from: MemberId, message: PeerMessage): void
   receiveNode(from: MemberId, message: NodeMessage): void
   receiveSnapshot(from: MemberId, chunks: AsyncIterable<Uint8Array>): Promise<void>
@@ -175,8 +179,9 @@ export class SimNetwork {
     for (const other of this.#endpoints.values()) {
       if (other === transport) continue
       const isMutual = transport.knows(other.id) && other.knows(transport.id)
-      if (isMutual) this.#dial(transport.id, other.id)
-      else this.#down(transport.id, other.id, this.#delay())
+      if (!isMutual) this.#down(transport.id, other.id, this.#delay())
+      // Whoever knows the other dials it, if only to be refused.
+      if (transport.knows(other.id) || other.knows(transport.id)) this.#dial(transport.id, other.id)
     }
   }
 
@@ -284,8 +289,11 @@ export class SimNetwork {
     const connection = this.#connection(a, b)
     const [one, other] = [this.#endpoints.get(a), this.#endpoints.get(b)]
     if (connection.isUp || one === undefined || other === undefined) return
-    if (!one.knows(b) || !other.knows(a) || this.isCut(a, b) || this.isCut(b, a)) return
+    if (this.isCut(a, b) || this.isCut(b, a)) return
     if (one.process.isPaused || other.process.isPaused) return this.#dial(a, b)
+    if (one.knows(b) && other.refuses(a)) one.refused()
+    if (other.knows(a) && one.refuses(b)) other.refused()
+    if (!one.knows(b) || !other.knows(a)) return
     connection.isUp = true
     connection.generation++
     one.peerUp(b)

@@ -5,7 +5,7 @@
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
 import { type NodeSettings, nodeSettings } from '../../member/src/node/settings.ts'
 import type { DiskSpeed } from './disk.ts'
-import { type Fault, drawFaults } from './fault-plan.ts'
+import { drawFaults, drawMembership, type Fault } from './fault-plan.ts'
 import type { NetworkProfile } from './network.ts'
 import type { WorkloadProfile } from './workload.ts'
 
@@ -20,6 +20,8 @@ export interface Plan {
   readonly workload: WorkloadProfile
   /** How long faults come and go. */
   readonly chaosMs: number
+  /** Whether the membership changes. */
+  readonly reconfigures: boolean
   /** By time. */
   readonly faults: readonly Fault[]
   /** Whether clocks run at different speeds. */
@@ -35,6 +37,8 @@ export function planOf(seed: number): Plan {
   const electionMs = 10 * heartbeatMs
   const chaosMs = 40_000 + prng.next(80_000)
   const settings = drawSettings(prng, heartbeatMs, electionMs)
+  const others = new SeededPrng(seed + 2 ** 40)
+  const reconfigures = others.next(3) === 0
   return {
     seed,
     members,
@@ -48,7 +52,12 @@ export function planOf(seed: number): Plan {
     network: drawNetwork(prng),
     workload: drawWorkload(prng),
     chaosMs,
-    faults: drawFaults(prng, { members, chaosMs, electionMs }),
+    reconfigures,
+    faults: drawAllFaults(
+      prng,
+      { members, chaosMs, electionMs },
+      reconfigures ? others : undefined,
+    ),
     clocksDiffer: prng.next(3) === 0,
   }
 }
@@ -105,6 +114,21 @@ function drawWorkload(prng: Prng): WorkloadProfile {
     serializable: 5,
     valueBytes: pick(prng, [0, 64, 600]),
   }
+}
+
+function drawAllFaults(
+  prng: Prng,
+  options: Parameters<typeof drawFaults>[1],
+  others: Prng | undefined,
+): readonly Fault[] {
+  const faults = drawFaults(prng, options)
+  return others === undefined ? faults : mixed(faults, drawMembership(others, options.chaosMs))
+}
+
+/** Damage at rest is left out: what a majority of disks is changes under way. */
+function mixed(faults: readonly Fault[], changes: readonly Fault[]): readonly Fault[] {
+  const harmless = faults.filter(({ action }) => action.type !== 'rot')
+  return [...harmless, ...changes].toSorted((a, b) => a.atMs - b.atMs)
 }
 
 export function pick<T>(prng: Prng, choices: readonly T[]): T {

@@ -147,14 +147,24 @@ class Run {
   /** Liveness: a healthy, connected majority answers writes, and goes on doing so, whatever the others suffer. */
   async #demandProgress(): Promise<void> {
     const cluster = this.#cluster
-    const majority = someMajority(cluster.members, cluster.members.length, cluster.fork())
-    if (2 * majority.length <= cluster.members.length) return
+    // While the membership changes, what a majority is may not be known to anybody: then all of it is made healthy.
+    const { reconfigures } = this.#plan
+    const { members } = cluster
+    const majority = reconfigures
+      ? members.filter(({ isBuried }) => !isBuried)
+      : someMajority(members, members.length, cluster.fork())
+    if (!reconfigures && 2 * majority.length <= members.length) return
     const startMs = cluster.nowMs
     this.#injector.keepHealthy(majority)
     const done = new Set<SimMember>()
     for (const member of majority) this.#probe(member, done)
     const owing = (): readonly SimMember[] =>
-      majority.filter((member) => !done.has(member) && this.#reachesLeader(member, majority))
+      majority.filter(
+        (member) =>
+          !done.has(member) &&
+          cluster.current.includes(member) &&
+          this.#reachesLeader(member, majority),
+      )
     const limitMs = LIVENESS_ELECTIONS * this.#plan.electionMs + this.#slackMs()
     await this.#advance(limitMs, () => done.size > 0 && owing().length === 0)
     this.#livenessMs = cluster.nowMs - startMs
@@ -193,7 +203,7 @@ class Run {
   async #converge(): Promise<void> {
     const cluster = this.#cluster
     const isEqual = (): boolean => {
-      const running = cluster.members.filter((member) => !member.isLost)
+      const running = cluster.current.filter((member) => !member.isLost)
       const states = running.map(({ member }) => member?.status())
       const first = states[0]
       if (first === undefined) return false

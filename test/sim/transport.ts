@@ -23,10 +23,22 @@ export class SimTransport implements Transport, Endpoint {
   readonly #peers = new Set<MemberId>()
   readonly #lastHeardMs = new Map<MemberId, number>()
   readonly #streams = new Set<Stream>()
+  readonly #isRemoved: (peer: MemberId) => boolean
+  readonly #onRemoved: () => void
   #handler: TransportHandler | undefined
 
-  constructor(options: { id: MemberId; process: SimProcess; network: SimNetwork }) {
+  constructor(options: {
+    id: MemberId
+    process: SimProcess
+    network: SimNetwork
+    /** Whether this member knows that one to be removed. */
+    isRemoved: (peer: MemberId) => boolean
+    /** A peer says that this member is removed. */
+    onRemoved: () => void
+  }) {
     this.id = options.id
+    this.#isRemoved = options.isRemoved
+    this.#onRemoved = options.onRemoved
     this.process = options.process
     this.#network = options.network
   }
@@ -95,6 +107,14 @@ export class SimTransport implements Transport, Endpoint {
 
   knows(peer: MemberId): boolean {
     return this.#peers.has(peer)
+  }
+
+  refuses(peer: MemberId): boolean {
+    return this.#isRunning && this.#isRemoved(peer)
+  }
+
+  refused(): void {
+    if (this.#isRunning) this.#onRemoved()
   }
 
   receive(from: MemberId, message: PeerMessage): void {

@@ -17,9 +17,9 @@ const encoder = new TextEncoder()
 export class Acknowledged implements Checker {
   readonly name = 'acknowledged'
 
-  finish(operations: readonly Operation[], { members }: View): void {
+  finish(operations: readonly Operation[], { current }: View): void {
     const checked = new Set<string>()
-    for (const member of members) {
+    for (const member of current) {
       if (member.member === undefined) continue
       const { stateMachine } = member.member
       // Whoever holds the same state at the same index has been checked with it.

@@ -9,6 +9,8 @@ import type { Operation } from './history.ts'
 
 export interface View {
   readonly members: readonly SimMember[]
+  /** Those that belong to the cluster by its newest membership. */
+  readonly current: readonly SimMember[]
   readonly nowMs: number
   readonly nameOf: (id: MemberId) => string
 }

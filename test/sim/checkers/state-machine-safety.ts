@@ -15,13 +15,15 @@ export class StateMachineSafety implements Checker {
 
   onEvent(member: SimMember): void {
     const { appliedIndex } = member.member!.stateMachine
-    if (appliedIndex % EVERY !== 0 || this.#seen.get(member) === appliedIndex) return
+    // One that waits to be added begins with nothing, not even the first members.
+    if (appliedIndex === 0 || appliedIndex % EVERY !== 0) return
+    if (this.#seen.get(member) === appliedIndex) return
     this.#seen.set(member, appliedIndex)
     this.#compare(member)
   }
 
-  finish(_: readonly Operation[], { members }: View): void {
-    for (const member of members) if (member.member !== undefined) this.#compare(member)
+  finish(_: readonly Operation[], { current }: View): void {
+    for (const member of current) if (member.member !== undefined) this.#compare(member)
   }
 
   #compare(member: SimMember): void {

@@ -194,6 +194,8 @@ export interface Seam {
 const SIMULATOR = 'test/sim/'
 const SIMULATOR_HOMES = [
   'test/sim/main.ts',
+  'test/sim/mutate.ts',
+  'test/sim/teeth.ts',
   'test/sim/drain.ts',
   'test/sim/seeds.ts',
   'test/sim/checkers/linearizability.test.ts',
