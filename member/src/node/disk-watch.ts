@@ -1,11 +1,11 @@
-// What a slow, hung or full disk of this member means for it. Slow or full costs the leadership if somebody else can take
-// it; hung costs the life of the process. Full does not: writes are refused, reads go on, and what waits is stored when
+// What a slow, hung or full disk of this member means for it. Slow or full costs the leadership if somebody else shows that
+// its disk does better; hung costs the life of the process. Full does not: writes are refused, reads go on, and what waits is stored when
 // there is space again (faults.md F27, F33; docs/adr/0014).
 
 import type { MemberId } from '../raft/types.ts'
 import type { RawNode } from '../raft/raw-node.ts'
 import type { Persister } from './persister.ts'
-import { bestSuccessor, storingSuccessor } from './successor.ts'
+import { fasterSuccessor, storingSuccessor } from './successor.ts'
 
 /** So long requests wait for another member to take over from a leader without space, before they are refused. */
 const HAND_OVER_GRACE_MS = 100
@@ -41,7 +41,7 @@ export class DiskWatch {
     if (stalledMs <= flushSlowMs && !isFull) return FINE
     const { role, transferTarget } = raft.status()
     if (role !== 'leader' || transferTarget !== undefined) return FINE
-    const target = isFull ? storingSuccessor(raft) : bestSuccessor(raft)
+    const target = isFull ? storingSuccessor(raft) : fasterSuccessor(raft)
     if (target === undefined) return FINE
     return { kind: 'handOver', target, reason: isFull ? 'full' : 'slow' }
   }

@@ -10,6 +10,15 @@ export function bestSuccessor(raft: RawNode): MemberId | undefined {
 }
 
 /**
+ * The voter to take over from a leader whose disk is slow: one that has stored what the leader has not. Undefined when there
+ * is none, as when all disks hang: a vote would hang as well.
+ */
+export function fasterSuccessor(raft: RawNode): MemberId | undefined {
+  const best = bestVoter(raft)
+  return best !== undefined && best.match > raft.status().persistedIndex ? best.id : undefined
+}
+
+/**
  * The voter to take over from a leader that cannot store what it has: one that has stored everything. Undefined when there
  * is none, as when nobody has space: a vote would not find any either.
  */
