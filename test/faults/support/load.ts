@@ -39,6 +39,8 @@ export interface Gap {
 export class Load {
   readonly history = new History()
   readonly client = new RestClient()
+  /** Of values put from now on. */
+  valueBytes: number
   readonly #options: LoadOptions
   readonly #prng = new SeededPrng(7)
   #timer: NodeJS.Timeout | undefined
@@ -49,6 +51,7 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#options = options
+    this.valueBytes = options.valueBytes
   }
 
   start(): void {
@@ -142,7 +145,7 @@ export class Load {
 
   #value(): string {
     const name = `v${this.#number++}`
-    return name.padEnd(this.#options.valueBytes, '.')
+    return name.padEnd(this.valueBytes, '.')
   }
 
   #endpoint(): { readonly name: string; readonly api: string } | undefined {
