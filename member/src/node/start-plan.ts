@@ -62,6 +62,9 @@ export function planStart(
     const { identity } = directory
     // The log is the authority; without a file nobody fences it.
     if (identity?.name === configured.name) return resume(identity)
+    if (identity !== undefined) {
+      return park('ForeignCluster', `the data directory is of ${identity.name}`, 'DATA_DIR_FOREIGN')
+    }
     return park('Fresh', `the membership file cannot be used: ${problem ?? 'it is not there'}`)
   }
   if (directory.identity === undefined) return planBlank(configured, document)

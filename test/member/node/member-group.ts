@@ -24,8 +24,8 @@ import { eventually } from '../../support/process-cluster.ts'
 
 export const TOKEN = 'group'
 const SETTINGS = nodeSettings({
-  heartbeatMs: 20,
-  electionMs: 200,
+  heartbeatMs: 100,
+  electionMs: 1000,
   requestBytesMax: 1_572_864,
   snapshotLogBytes: 64 * 1024 * 1024,
   quotaBytes: Number.POSITIVE_INFINITY,
@@ -87,7 +87,7 @@ export class MemberGroup {
   async start(name: string): Promise<Running> {
     const log = createLogger({ level: 'silent' })
     const [clock, timers] = [systemClock, systemTimers]
-    const host = new MemberHost({ name, version: '0.0.0', electionMs: 200, clock, timers })
+    const host = new MemberHost({ name, version: '0.0.0', electionMs: 1000, clock, timers })
     const failures: unknown[] = []
     const read = (): Promise<string> => Promise.resolve(JSON.stringify(this.document))
     const membership = new MembershipSource({
