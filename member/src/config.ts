@@ -102,7 +102,12 @@ export interface ConfigSources {
 export type LoadedConfig =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
-  | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] }
+  | {
+      readonly kind: 'refused'
+      readonly problems: readonly ConfigProblem[]
+      /** Where to leave them, as far as that was said properly. */
+      readonly terminationLog: string | undefined
+    }
   | {
       readonly kind: 'config'
       readonly config: MemberConfig
@@ -131,7 +136,9 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
   checkTiming(config, reader)
   checkDataDir(config, reader)
   const problems = [...gathered.problems, ...reader.problems]
-  if (problems.length > 0) return { kind: 'refused', problems }
+  if (problems.length > 0) {
+    return { kind: 'refused', problems, terminationLog: config.terminationLog }
+  }
   return { kind: 'config', config: deepFreeze(config), warnings: gathered.warnings }
 }
 

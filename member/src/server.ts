@@ -2,13 +2,14 @@
 // stop. The front ends come first, so that a member tells how it is while it reads its disk, or waits for an operator; at a
 // stop leadership goes first, then the front ends, then the member itself, and the probes last.
 
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
 import { descriptorsMax } from '../../lib/descriptors.ts'
 import { RaftbaseError } from '../../lib/errors.ts'
 import { Lifecycle } from '../../lib/lifecycle.ts'
 import type { Logger } from '../../lib/logger.ts'
+import { MEMBERSHIP_BYTES_MAX } from '../../lib/membership-file.ts'
 import { Registry } from '../../lib/metrics.ts'
 import { randomId, systemPrng } from '../../lib/prng.ts'
 import { registerProcessMetrics } from '../../lib/process-metrics.ts'
@@ -59,7 +60,7 @@ export async function startMember(
   const failed = Promise.withResolvers<Error>()
   const lifecycle = new Lifecycle({ log: deps.log })
   try {
-    const opened = open({ config, log: deps.log, lifecycle, onFailure: failed.resolve })
+    const opened = openAll({ config, log: deps.log, lifecycle, onFailure: failed.resolve })
     await Promise.race([opened, aborted(deps.signal)])
   } catch (error) {
     await lifecycle.stop()
@@ -76,7 +77,7 @@ interface OpenOptions {
 }
 
 /** Who asks is answered from the first moment: only the member itself waits for its disk. */
-async function open(options: OpenOptions): Promise<void> {
+async function openAll(options: OpenOptions): Promise<void> {
   const { config, log, lifecycle } = options
   const registry = new Registry()
   const startedAtMs = systemClock.wallMs() - process.uptime() * 1000
@@ -163,13 +164,26 @@ function membershipSource(
   if (membershipFile === undefined) return undefined
   const source = new MembershipSource({
     name,
-    read: () => readFile(membershipFile, 'utf8'),
+    read: () => readStart(membershipFile, MEMBERSHIP_BYTES_MAX + 1),
     timers: systemTimers,
     log,
     onChange: () => host.changed(),
   })
   host.reportMembershipFile(() => source.status)
   return source
+}
+
+/** Of a file of any length, or of none, no more than so many bytes. */
+async function readStart(path: string, bytesMax: number): Promise<string> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    const buffer = Buffer.alloc(Math.min(size, bytesMax))
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0)
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
+  }
 }
 
 /** Whoever cannot be resolved or does not answer in time has no say. */

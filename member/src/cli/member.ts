@@ -33,7 +33,7 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     process.stdout.write(versionText(process.env))
     return EXIT_CLEAN
   }
-  if (loaded.kind === 'refused') return refuse(loaded.problems)
+  if (loaded.kind === 'refused') return refuse(loaded.problems, loaded.terminationLog)
   const { config, warnings } = loaded
   const log = createLogger({ level: config.logLevel })
   for (const { field, meant } of warnings) {
@@ -61,13 +61,13 @@ export async function runMember(argv: readonly string[]): Promise<number> {
 }
 
 /** A malformed command line is answered in words; refused values are log lines, unless a person is watching. */
-function refuse(problems: readonly ConfigProblem[]): number {
+function refuse(problems: readonly ConfigProblem[], terminationLog: string | undefined): number {
   const detail = problems.map((problem) => describeProblem(problem)).join('; ')
-  // The setting that names another file may be among those that are wrong.
-  writeTerminationMessage(
-    terminationMessage(new RaftbaseError('CONFIG_INVALID', detail)),
-    undefined,
-  )
+  const message = terminationMessage(new RaftbaseError('CONFIG_INVALID', detail))
+  const failed = writeTerminationMessage(message, terminationLog)
+  if (failed !== undefined) {
+    createLogger({ level: 'error' }).error({ err: failed }, 'termination message not written')
+  }
   const isUsage = problems.some((problem) => problem.kind === 'usage')
   if (isUsage || process.stderr.isTTY) {
     for (const problem of problems) process.stderr.write(`raftbase: ${describeProblem(problem)}\n`)

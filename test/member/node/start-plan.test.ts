@@ -1,6 +1,7 @@
 // What a member does at its start, case by case: directory, settings and membership file on one side, the plan on the other.
 
 import { describe, expect, test } from 'vitest'
+import { unreachable } from '../../../lib/assert.ts'
 import { clusterIdOf } from '../../../lib/identity.ts'
 import type { MembershipDocument, MembershipEntry } from '../../../lib/membership-file.ts'
 import { type Identity, identityOf, memberIdOf } from '../../../member/src/node/identity.ts'
@@ -72,6 +73,8 @@ function said(plan: StartPlan): string {
       return `park ${plan.directory.state} ${plan.directory.code ?? '-'}`
     case 'refuse':
       return `refuse ${plan.error.code}`
+    default:
+      return unreachable(plan)
   }
 }
 
