@@ -99,6 +99,9 @@ export class ClusterReconciler implements Reconciler {
     const cluster = await this.#writeStatus(observed.cluster, planned.status, memory, signal)
     this.#tell(cluster, planned.events)
     const log = this.#logFor(cluster, reconcileId)
+    if (planned.actions.some(isWeighty) && !(await this.#isCurrent(cluster, signal))) {
+      return { kind: 'wait', afterMs: CONFLICT_WAIT_MS, reason: 'Outdated' }
+    }
     for (const action of planned.actions) {
       try {
         const told = await execute(action, { api, cluster, children: observed.children, signal })
@@ -113,6 +116,13 @@ export class ClusterReconciler implements Reconciler {
     await this.#accepted({ observed, cluster, memory, signal, isOver: next.kind === 'done' })
     if (next.kind === 'done') return { kind: 'done' }
     return { kind: 'wait', afterMs: next.seconds * 1000, reason: next.reason }
+  }
+
+  /** Whether the RaftCluster is still the one this pass is about: caches may not know yet that it is gone or another one. */
+  async #isCurrent({ metadata }: RaftCluster, signal: AbortSignal): Promise<boolean> {
+    const { name, namespace, uid, resourceVersion } = metadata
+    const now = await this.#options.api.get(RAFT_CLUSTERS, { namespace, name }, { signal })
+    return now?.metadata.uid === uid && now.metadata.resourceVersion === resourceVersion
   }
 
   /** The API server will not have it as it is: that is for the user to read, and to be tried again with growing delays. */
@@ -245,6 +255,11 @@ interface Pass {
   readonly cluster: RaftCluster
   readonly memory: Memory
   readonly signal: AbortSignal
+}
+
+/** Labels can be wrong for a moment; what makes, changes or deletes an object is decided on what is true now. */
+function isWeighty({ type }: Action): boolean {
+  return type !== 'labelPod'
 }
 
 /** An object of a wrong shape makes apply fail with 500, as if the server were at fault; waiting does not help there. */

@@ -13,9 +13,12 @@ export function planFoundations(model: Model): StepResult {
 }
 
 function actionsFor(kind: ChildKind, model: Model): readonly Action[] {
-  const { cluster, replicas, observed, render } = model
-  const live = observed.children.get(kind.title)
-  if (!kind.isWanted(cluster, replicas)) return live === undefined ? [] : [deleteChild(kind, live)]
+  const { cluster, replicas, ours, render } = model
+  const live = ours.get(kind.title)
+  if (!kind.isWanted(cluster, replicas)) {
+    const isThere = live !== undefined && live.metadata.deletionTimestamp === undefined
+    return isThere ? [deleteChild(kind, live)] : []
+  }
   const object = desired(kind, render)
   if (live === undefined) return [apply(kind, object, 'create')]
   // Its owner went or its deletion was asked for; a new one is made once it is gone.

@@ -45,6 +45,8 @@ export interface Model {
   readonly members: readonly MemberView[]
   readonly electorate: Electorate
   readonly freeze: Freeze | undefined
+  /** Objects under our names that belong to this RaftCluster, by title. */
+  readonly ours: ReadonlyMap<string, KubeObject>
   readonly statefulSet: KubeObject | undefined
   readonly hasFinalizer: boolean
   readonly isDeleting: boolean
@@ -85,11 +87,12 @@ export function buildModel(observed: Observed): Model {
     phase,
     clusterId,
     hasFormed,
-    conflicts: conflictsOf(observed, ours),
+    conflicts: conflictsOf(observed, ours, replicas),
     foreignClaims: foreignClaimsOf(observed, token, replicas),
     members,
     electorate,
     freeze: freezeOf(members, { token, clusterId }),
+    ours,
     statefulSet,
     hasFinalizer: finalizers?.includes(CLEANUP_FINALIZER) ?? false,
     isDeleting: deletionTimestamp !== undefined,
@@ -142,11 +145,16 @@ function recordedMembership(
     : undefined
 }
 
-function conflictsOf(observed: Observed, ours: ReadonlyMap<string, KubeObject>): string[] {
-  const { metadata } = observed.cluster
-  return CHILDREN.filter(({ title }) => observed.children.has(title) && !ours.has(title)).map(
-    ({ title, nameOf }) => `${title} ${nameOf(metadata.name)}`,
-  )
+/** Of the names we want: one that we do not need may be anybody's. */
+function conflictsOf(
+  observed: Observed,
+  ours: ReadonlyMap<string, KubeObject>,
+  replicas: number,
+): string[] {
+  const { cluster, children } = observed
+  return CHILDREN.filter(
+    ({ title, isWanted }) => children.has(title) && !ours.has(title) && isWanted(cluster, replicas),
+  ).map(({ title, nameOf }) => `${title} ${nameOf(cluster.metadata.name)}`)
 }
 
 /** One that does not say whose it is counts as foreign: nothing of ours was ever made without saying so. */
