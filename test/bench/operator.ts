@@ -1,0 +1,121 @@
+// What the operator costs: 200 RaftClusters of three members each on one API server. Memory, CPU when nothing changes, and
+// how long a change takes to show. Needs KUBEBUILDER_ASSETS (etcd and kube-apiserver); pods and members are played by this
+// process, on loopback addresses, on port 8080 (where it is taken: `unshare --net` and `ip link set lo up`).
+
+import { RAFT_CLUSTERS } from '../../operator/src/api/resource-types.ts'
+import { openKubeconfigAccess } from '../../operator/src/kube/kubeconfig.ts'
+import { clientOf } from '../operator/support.ts'
+import { OperatorProcess } from '../operator/support/operator-process.ts'
+import { ApiServer, missingApiServer } from '../support/api-server.ts'
+import { OperatorScene } from './operator-scene.ts'
+
+const COUNT = Number(process.env['RAFTBASE_BENCH_CLUSTERS'] ?? 200)
+const SETTLE_MS = 20_000
+const IDLE_MS = Number(process.env['RAFTBASE_BENCH_IDLE_MS'] ?? 60_000)
+const CHANGES = 20
+
+if (missingApiServer('the benchmark of the operator') !== undefined) process.exit(0)
+
+const server = await ApiServer.start()
+const api = clientOf(await openKubeconfigAccess(server.kubeconfig))
+const scene = new OperatorScene(api, COUNT)
+let operator: OperatorProcess | undefined
+try {
+  if (!(await scene.listen())) throw new Error('port 8080, on which members are asked, is taken')
+  await server.mustKubectl(['apply', '-f', 'crds/raftclusters.yaml'])
+  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+  await measure()
+} finally {
+  await operator?.end()
+  api.close()
+  await scene.stop()
+  await server.stop()
+}
+
+async function measure(): Promise<void> {
+  operator = new OperatorProcess({ name: 'bench', kubeconfig: server.kubeconfig })
+  await waitFor('the operator leads', () => operator!.isLeading)
+  const [emptyMib] = await use()
+  await scene.createClusters()
+  const startMs = performance.now()
+  await scene.playPods()
+  await waitFor('all are healthy', async () => (await phases()).get('Healthy') === COUNT)
+  print(
+    `${COUNT} clusters healthy after`,
+    `${((performance.now() - startMs) / 1000).toFixed(1)} s`,
+    '',
+  )
+  await sleep(SETTLE_MS)
+  const [, cpuBefore] = await use()
+  const requestsBefore = scene.requestCount
+  const apiBefore = await apiRequests()
+  await sleep(IDLE_MS)
+  const [mib, cpuAfter] = await use()
+  const seconds = IDLE_MS / 1000
+  const cores = (cpuAfter - cpuBefore) / seconds
+  print('resident memory, no cluster', `${emptyMib.toFixed(0)} MiB`, '')
+  print(`resident memory, ${COUNT} clusters`, `${mib.toFixed(0)} MiB`, '<= 300 MB')
+  print('CPU when nothing changes', `${cores.toFixed(3)} cores`, '<= 0.1')
+  print('  members asked', `${((scene.requestCount - requestsBefore) / seconds).toFixed(1)}/s`, '')
+  print('  requests to the API server', String((await apiRequests()) - apiBefore), '')
+  print('status streams held open', String(scene.streamCount), String(COUNT * 3))
+  await measureChanges()
+}
+
+/** From the event of a new leader to the status of the RaftCluster, as a watcher would see it. */
+async function measureChanges(): Promise<void> {
+  const delaysMs: number[] = []
+  for (let i = 0; i < CHANGES; i++) {
+    const startMs = performance.now()
+    const { leader, ...key } = scene.changeLeader((i * 7) % COUNT)
+    await waitFor('the new leader shows', async () => {
+      const status = (await api.get(RAFT_CLUSTERS, key))?.['status']
+      return (status as { leader?: { name?: string } }).leader?.name === leader
+    })
+    delaysMs.push(performance.now() - startMs)
+  }
+  delaysMs.sort((a, b) => a - b)
+  const [median, worst] = [delaysMs[CHANGES / 2]!, delaysMs.at(-1)!]
+  print('a new leader shows after, median', `${median.toFixed(0)} ms`, '< 1000 ms')
+  print('a new leader shows after, worst', `${worst.toFixed(0)} ms`, '< 1000 ms')
+}
+
+async function use(): Promise<[number, number]> {
+  const memory = await operator!.metric('process_resident_memory_bytes')
+  const cpu = await operator!.metric('process_cpu_seconds_total')
+  return [[...memory.values()][0]! / 2 ** 20, [...cpu.values()][0]!]
+}
+
+async function apiRequests(): Promise<number> {
+  const requests = await operator!.metric('raftbase_operator_api_requests_total')
+  return [...requests.values()].reduce((sum, count) => sum + count, 0)
+}
+
+async function phases(): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>()
+  for (const cluster of await scene.clusters()) {
+    const { phase = 'none' } = (cluster['status'] ?? {}) as { phase?: string }
+    counts.set(phase, (counts.get(phase) ?? 0) + 1)
+  }
+  return counts
+}
+
+async function waitFor(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 300_000
+  while (!(await holds())) {
+    if (performance.now() > endMs) {
+      const told = JSON.stringify([...(await phases())])
+      throw new Error(`not within five minutes: ${what} (${told})`)
+    }
+    if (operator?.exit !== undefined) throw new Error(`the operator ended with ${operator.exit}`)
+    await sleep(20)
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+function print(what: string, figure: string, goal: string): void {
+  console.log(`${what.padEnd(40)} ${figure.padStart(14)}   ${goal}`)
+}
