@@ -4,7 +4,18 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const ALL = ['wire', 'apply', 'mvcc', 'wal', 'transport', 'cluster', 'rest', 'memory', 'snapshot']
+const ALL = [
+  'wire',
+  'apply',
+  'mvcc',
+  'wal',
+  'transport',
+  'cluster',
+  'rest',
+  'memory',
+  'snapshot',
+  'operator',
+]
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : ALL
 const unknown = names.filter((name) => !ALL.includes(name))
