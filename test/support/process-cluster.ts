@@ -2,14 +2,19 @@
 // Everything they print is kept and shown when a wait fails.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../member/raftbase.js', import.meta.url))
+
+/** Linux gives 32768 to 60999 to outgoing connections, other systems higher ones. */
+const PORT_MIN = 15_000
+const PORT_MAX = 32_000
 
 export interface NodeView {
   readonly id: string
@@ -35,15 +40,21 @@ export interface MemberProcess {
   output: string
 }
 
-/** Ports that were free a moment ago. */
+/**
+ * Ports that were free a moment ago, from below those that the system gives to outgoing connections: a member that is down
+ * for a while must find its own free when it comes back.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1')
+  const servers: Server[] = []
+  while (servers.length < count) {
+    const server = createServer().listen(randomInt(PORT_MIN, PORT_MAX), '127.0.0.1')
+    try {
       await once(server, 'listening')
-      return server
-    }),
-  )
+      servers.push(server)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
   const ports = servers.map((server) => (server.address() as { port: number }).port)
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   return ports
