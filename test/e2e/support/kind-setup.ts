@@ -38,7 +38,9 @@ export async function setup(): Promise<(() => Promise<void>) | void> {
       say(`E2E_KEEP=1: kept; export KUBECONFIG=${process.env['KUBECONFIG'] ?? ''}`)
       return
     }
-    for (const step of undo.toReversed()) await step()
+    const failures: unknown[] = []
+    for (const step of undo.toReversed()) await step().catch((error) => failures.push(error))
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join('\n'))
   }
   try {
     await prepare(current, undo)
@@ -51,11 +53,12 @@ export async function setup(): Promise<(() => Promise<void>) | void> {
 }
 
 async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise<void> {
-  const [, cluster] = await Promise.all([
-    buildImages(),
-    current ? undefined : createKindCluster(undo),
-  ])
-  await loadImages([RUN.memberImage, RUN.operatorImage], cluster)
+  const built = buildImages()
+  const created = current ? undefined : createKindCluster(undo)
+  // Both end before either's failure is told: what is half made could not be removed.
+  await Promise.allSettled([built, created])
+  await built
+  await loadImages([RUN.memberImage, RUN.operatorImage], await created)
   const namespaces = [RUN.operatorNamespace, ...SCENARIOS.map(namespaceOf)]
   if (current) undo.push(() => removeNamespaces(namespaces))
   for (const name of namespaces) await createNamespace(name)
