@@ -7,7 +7,7 @@
 //
 // Both checksums (CRC-32) start from the segment's salt and the record's offset.
 
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import { invariant } from '../../../lib/assert.ts'
 import { asBuffer } from '../../../lib/bytes.ts'
@@ -59,31 +59,52 @@ export interface RecordHeader {
   readonly flushedThrough: number
 }
 
+/** Memory for records that is kept; a larger record has memory of its own. */
+const KEPT_BYTES_MIN = 16 * 1024
+const KEPT_BYTES_MAX = 1024 * 1024
+
 const HEADER_ROOM = new Uint8Array(RECORD_HEADER_BYTES)
 const PADDING = new Uint8Array(RECORD_ALIGNMENT)
 
-/** The record with its payload in place and its header still open: `sealRecord` closes it once its place is known. */
-export function encodeRecord(record: LogRecord): Buffer {
-  const hardState = record.hardState && encodeHardState(record.hardState)
-  const snapshot = record.snapshot && encodeSnapshotMeta(record.snapshot)
-  const writer = new Writer(recordBytesBound(record, hardState, snapshot))
-  writer.raw(HEADER_ROOM)
-  if (hardState !== undefined) writer.bytes(hardState)
-  if (snapshot !== undefined) writer.bytes(snapshot)
-  writer.safeUint(record.entries.length)
-  for (const entry of record.entries) {
-    writer.safeUint(entrySize(entry))
-    writeEntry(writer, entry)
+/**
+ * Encodes one record after the other into the same memory, so that a busy log does not ask the system for new pages, and the
+ * garbage collector to give them back, with every flush. A record is valid until the next one is encoded.
+ */
+export class RecordEncoder {
+  #memory = Buffer.alloc(0)
+
+  /** The record with its payload in place and its header still open: `sealRecord` closes it once its place is known. */
+  encode(record: LogRecord): Buffer {
+    const hardState = record.hardState && encodeHardState(record.hardState)
+    const snapshot = record.snapshot && encodeSnapshotMeta(record.snapshot)
+    const writer = this.#writer(recordBytesBound(record, hardState, snapshot))
+    writer.raw(HEADER_ROOM)
+    if (hardState !== undefined) writer.bytes(hardState)
+    if (snapshot !== undefined) writer.bytes(snapshot)
+    writer.safeUint(record.entries.length)
+    for (const entry of record.entries) {
+      writer.safeUint(entrySize(entry))
+      writeEntry(writer, entry)
+    }
+    const excess = writer.length % RECORD_ALIGNMENT
+    if (excess > 0) writer.raw(PADDING.subarray(excess))
+    const bytes = asBuffer(writer.finish())
+    invariant(bytes.length <= RECORD_BYTES_MAX, 'record is too large', { bytes: bytes.length })
+    bytes.writeUInt32LE(bytes.length - RECORD_HEADER_BYTES, 8)
+    bytes.writeUInt16LE(RECORD_MAGIC, RECORD_MAGIC_AT)
+    const flags = (hardState ? HAS_HARD_STATE : 0) | (snapshot ? HAS_SNAPSHOT : 0)
+    bytes.writeUInt16LE(flags, 14)
+    return bytes
   }
-  const excess = writer.length % RECORD_ALIGNMENT
-  if (excess > 0) writer.raw(PADDING.subarray(excess))
-  const bytes = asBuffer(writer.finish())
-  invariant(bytes.length <= RECORD_BYTES_MAX, 'record is too large', { bytes: bytes.length })
-  bytes.writeUInt32LE(bytes.length - RECORD_HEADER_BYTES, 8)
-  bytes.writeUInt16LE(RECORD_MAGIC, RECORD_MAGIC_AT)
-  const flags = (hardState ? HAS_HARD_STATE : 0) | (snapshot ? HAS_SNAPSHOT : 0)
-  bytes.writeUInt16LE(flags, 14)
-  return bytes
+
+  #writer(capacity: number): Writer {
+    if (capacity > KEPT_BYTES_MAX) return new Writer(capacity)
+    if (capacity > this.#memory.length) {
+      const bytes = Math.min(KEPT_BYTES_MAX, Math.max(KEPT_BYTES_MIN, 2 * capacity))
+      this.#memory = Buffer.allocUnsafeSlow(bytes)
+    }
+    return new Writer(capacity, this.#memory)
+  }
 }
 
 function recordBytesBound(

@@ -2,6 +2,7 @@
 // synced save stored is there after any crash; a torn tail is cut, damage never is; after a failed write or flush nothing
 // is accepted any more. Leaves to others: what the entries mean, and the snapshots the log starts from.
 
+import type { Buffer } from 'node:buffer'
 import { join } from 'node:path'
 import { invariant } from '../../../lib/assert.ts'
 import type { Clock, TimerHandle, Timers } from '../../../lib/clock.ts'
@@ -10,7 +11,7 @@ import type { Prng } from '../../../lib/prng.ts'
 import type { Entry, HardState, Index, SnapshotMeta, Term } from '../raft/types.ts'
 import type { FileSystem } from './file-system.ts'
 import { type LogTail, recoverLog, type Repair, type SegmentStart } from './recover.ts'
-import { encodeRecord, type LogRecord } from './record.ts'
+import { type LogRecord, RecordEncoder } from './record.ts'
 import { type LogIdentity, segmentName } from './segment.ts'
 import { SegmentWriter, type SegmentWriterOptions } from './segment-writer.ts'
 
@@ -76,6 +77,8 @@ export class Wal {
   readonly #segments: SegmentStart[]
   /** Names of released files. Invariant: at most SPARES_MAX. */
   readonly #spares: string[]
+  readonly #encoder = new RecordEncoder()
+  #isAppending = false
   #writer: SegmentWriter
   #lastIndex: Index
   #lastTerm: Term
@@ -215,8 +218,18 @@ export class Wal {
   }
 
   async #append(record: LogRecord): Promise<void> {
+    // The record lies in memory that the next one is encoded into.
+    invariant(!this.#isAppending, 'two records are written at once')
+    this.#isAppending = true
+    try {
+      await this.#write(this.#encoder.encode(record))
+    } finally {
+      this.#isAppending = false
+    }
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
     const { clock, onFlush } = this.#options
-    const bytes = encodeRecord(record)
     try {
       if (!this.#writer.fits(bytes.length)) await this.#cut()
       // failpoint: await walReserve

@@ -15,9 +15,13 @@ export class Writer {
   #buffer: Buffer
   #position = 0
 
-  /** `capacity` bytes fit before the buffer grows; exact capacity means no copy at all. */
-  constructor(capacity = DEFAULT_CAPACITY) {
-    this.#buffer = Buffer.allocUnsafe(capacity)
+  /**
+   * `capacity` bytes fit before the buffer grows; exact capacity means no copy at all. `memory` is used as long as it is large
+   * enough: what is written then is its beginning.
+   */
+  constructor(capacity = DEFAULT_CAPACITY, memory?: Buffer) {
+    const isEnough = memory !== undefined && memory.length >= capacity
+    this.#buffer = isEnough ? memory : Buffer.allocUnsafe(capacity)
   }
 
   /** Bytes written so far. */

@@ -3,10 +3,11 @@
 import { describe, expect, test } from 'vitest'
 import {
   decodePayload,
-  encodeRecord,
   isPayloadValid,
+  type LogRecord,
   readRecordHeader,
   RECORD_HEADER_BYTES,
+  RecordEncoder,
   type RecordPlace,
   sealRecord,
 } from '../../../member/src/wal/record.ts'
@@ -15,12 +16,18 @@ import { entries, hardState, snapshotAt } from '../../support/log-harness.ts'
 const PLACE: RecordPlace = { salt: 0x1234_5678, sequence: 7, offset: 12_288 }
 
 function sealed(place: RecordPlace) {
-  const record = encodeRecord({
+  const record = new RecordEncoder().encode({
     entries: entries(5, 3, 2),
     hardState: hardState(2, 4),
     snapshot: snapshotAt(4, 1),
   })
   sealRecord(record, place, place.offset)
+  return record
+}
+
+function fresh(batch: LogRecord): Buffer {
+  const record = new RecordEncoder().encode(batch)
+  sealRecord(record, PLACE, PLACE.offset)
   return record
 }
 
@@ -56,6 +63,21 @@ describe('a record', () => {
       record[bit >> 3]! ^= 1 << (bit & 7)
       expect(validates(record, PLACE), `bit ${bit}`).toBe(false)
       record[bit >> 3]! ^= 1 << (bit & 7)
+    }
+  })
+
+  test('encoded into the memory of others before it holds nothing of them', () => {
+    const encoder = new RecordEncoder()
+    // Of every remainder modulo 8, around the memory kept at first and around all that is ever kept.
+    const sizes = [900_000, 1, 2, 3, 4, 5, 6, 7, 8, 16_300, 16_400, 1_048_500, 1_048_600, 9]
+    for (const [i, size] of sizes.entries()) {
+      const entry = { index: i + 1, term: 1, type: 'normal', change: undefined } as const
+      const data = new Uint8Array(size).fill(i + 1)
+      const batch = { entries: [{ ...entry, data }], hardState: undefined, snapshot: undefined }
+      const record = encoder.encode(batch)
+      sealRecord(record, PLACE, PLACE.offset)
+      expect(validates(record, PLACE)).toBe(true)
+      expect(record.equals(fresh(batch)), `${size} bytes`).toBe(true)
     }
   })
 
