@@ -5,16 +5,17 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { fileURLToPath } from 'node:url'
+import { NODE_FLAGS } from '../../member/src/cli/dev-members.ts'
 import { type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
 import { report } from './support.ts'
 
 const KEYS = 100_000
-const IN_FLIGHT = 64
+const IN_FLIGHT = 256
 const VALUE = Buffer.alloc(256, 120)
 const IDLE_GOAL_MB = 90
 const KEYS_GOAL_MB = 60
 /** Garbage of the writes is gone after this long without one. */
-const SETTLE_MS = 10_000
+const SETTLE_MS = 15_000
 
 const agent = new Agent({ keepAlive: true, maxSockets: IN_FLIGHT })
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -68,6 +69,7 @@ function row(name: string, cluster: ProcessCluster): Memory {
 
 async function measure(name: string, program: string | undefined): Promise<void> {
   const cluster = await ProcessCluster.create(3)
+  cluster.nodeFlags = NODE_FLAGS
   if (program !== undefined) cluster.program = program
   try {
     cluster.startAll()

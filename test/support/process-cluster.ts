@@ -82,6 +82,8 @@ export class ProcessCluster {
   readonly extraFlags: readonly string[]
   /** What the members run. */
   program = MAIN
+  /** Of their Node.js. */
+  nodeFlags: readonly string[] = []
 
   private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
     this.members = members
@@ -148,7 +150,8 @@ export class ProcessCluster {
 
   /** Starts the member's process without waiting for it to answer. */
   start(member: MemberProcess, flags: readonly string[] = this.flags(member)): ChildProcess {
-    const [program, ...args] = [...member.launcher, process.execPath, this.program, ...flags]
+    const node = [process.execPath, ...this.nodeFlags, this.program]
+    const [program, ...args] = [...member.launcher, ...node, ...flags]
     const child = spawn(program!, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...inherited(), ...member.environment },

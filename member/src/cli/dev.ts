@@ -9,7 +9,7 @@ import { STOP_TIMEOUT_MS } from '../limits.ts'
 import { integerIn, parseDataDir } from '../setting-values.ts'
 import { DEV_MEMBER_COUNTS, DEV_PORT_OFFSET_MAX, DEV_SETTINGS } from '../settings.ts'
 import { readCommandFlags } from './command-flags.ts'
-import { DevMembers, type MemberEnd } from './dev-members.ts'
+import { DevMembers, NODE_FLAGS, type MemberEnd } from './dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from './dev-plan.ts'
 import { findLeadership, type MemberView, renderViews } from './dev-view.ts'
 import { lifelineCut } from './lifeline.ts'
@@ -76,7 +76,7 @@ class DevCluster {
     this.#plan = plan
     this.#members = new DevMembers({
       plan,
-      program: [process.execPath, process.argv[1]!],
+      program: [process.execPath, ...NODE_FLAGS, process.argv[1]!],
       timers: systemTimers,
       onLogLine: (member, line) => this.#onLogLine(member, line),
       onEnd: (member, end) => this.#onEnd(member, end),

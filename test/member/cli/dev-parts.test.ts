@@ -1,11 +1,12 @@
 // The parts of `raftbase dev` that decide: the plan, what stands in its way, what the table and the lines say.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { NODE_FLAGS } from '../../../member/src/cli/dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from '../../../member/src/cli/dev-plan.ts'
 import { findLeadership, type MemberView, renderViews } from '../../../member/src/cli/dev-view.ts'
 import { parseLogLine, renderLogLine } from '../../../member/src/cli/log-line.ts'
@@ -21,6 +22,12 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 const plan = (count: number, portOffset = 0) =>
   planMembers({ count, dataDir: '/srv/data/dev', workingDirectory: '/srv', portOffset })
+
+test('a member of `raftbase dev` and one in the image run with the same flags of Node.js', () => {
+  const dockerfile = readFileSync(new URL('../../../member/Dockerfile', import.meta.url), 'utf8')
+  const [, entry] = /^ENTRYPOINT (.*)$/m.exec(dockerfile)!
+  expect((JSON.parse(entry!) as string[]).slice(1, -1)).toEqual([...NODE_FLAGS])
+})
 
 describe('the plan', () => {
   test("uses the ports of the original's example (design 6)", () => {
