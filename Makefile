@@ -105,7 +105,7 @@ images: ## build both images; MEMBER_IMAGE and OPERATOR_IMAGE name them
 	@echo 'built $(MEMBER_IMAGE) and $(OPERATOR_IMAGE)'
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure speed and memory
+bench: $(INSTALLED) $(COMPILED) ## measure speed and memory
 	@$(NODE) test/bench/run.ts
 
 .PHONY: sim
