@@ -11,10 +11,10 @@ import { type LogLine, parseLogLine } from './log-line.ts'
 const LIFELINE_FD = 3
 
 /**
- * Of every member's process, here and in member/Dockerfile. Left alone, an idle member's young generation grows to 32 MB of
- * garbage that nobody looks at; a busy one collects it no cheaper.
+ * Of every member's process, here and in member/Dockerfile. Left alone, an idle member's young generation grows by megabytes of
+ * garbage that nobody looks at; a busy one collects it hardly cheaper (docs/performance.md).
  */
-export const NODE_FLAGS = ['--max-semi-space-size=2'] as const
+export const NODE_FLAGS = ['--max-semi-space-size=1'] as const
 
 export interface MemberEnd {
   readonly code: number | null
