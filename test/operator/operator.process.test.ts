@@ -80,7 +80,7 @@ function changesBy({ identity }: OperatorProcess, from = 0): string[] {
     .map(({ method, url }) => `${method} ${url}`)
 }
 
-describe('two operators', () => {
+describe('two operators (F56)', () => {
   test(
     'one acts, the other keeps its caches warm and changes nothing',
     async () => {
@@ -175,7 +175,7 @@ describe('two operators', () => {
   )
 })
 
-describe('one operator', () => {
+describe('one operator (F56)', () => {
   test(
     'a pass that was cut off by a restart is finished by the next process',
     async () => {

@@ -110,6 +110,28 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
     await server?.stop()
   })
 
+  test(
+    'an operator that is there before the definition of its resource waits, says so once, and goes on by itself',
+    async () => {
+      const process = new OperatorProcess({ name: 'early', kubeconfig: server.kubeconfig })
+      processes.push(process)
+      await until('it says so', () => process.find('list or watch failed') !== undefined, 60_000)
+      expect(process.find('list or watch failed')).toMatchObject({
+        level: 'warn',
+        kind: 'RaftCluster',
+        err: { code: 'notFound', details: { status: 404 } },
+      })
+      expect((await process.get('/readyz')).status).toBe(503)
+      expect((await process.get('/healthz')).status).toBe(200)
+      await install(['rbac.scope=Cluster'])
+      await until('it leads', () => process.isLeading, 60_000)
+      expect((await process.get('/readyz')).status).toBe(200)
+      const warnings = process.log.filter(({ level }) => level !== 'info')
+      expect(warnings.map(({ msg }) => msg)).toEqual(['list or watch failed'])
+    },
+    TEST_MS,
+  )
+
   test.each([
     ['wide', 'the whole cluster', ['rbac.scope=Cluster'], []],
     [

@@ -40,6 +40,7 @@ const SHARED_WITH_MEMBER: readonly AllowedImport[] = [
 ]
 const LIMITS: AllowedImport = { path: 'member/src/limits.ts' }
 const WIRE: AllowedImport = { path: 'member/src/wire/' }
+const OPERATOR_DEADLINE: AllowedImport = { path: 'operator/src/deadline.ts' }
 const RAFT_TYPES: readonly AllowedImport[] = [
   types('member/src/raft/types.ts'),
   types('member/src/raft/message.ts'),
@@ -159,6 +160,49 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
       types('operator/src/reconcile/observed.ts'),
     ],
     externals: [],
+  },
+  {
+    // What acts on a plan: it knows the runtime by its interfaces only, so that tests can put others in their place.
+    root: 'operator/src/reconcile/',
+    imports: [
+      LIB,
+      { path: 'operator/src/api/' },
+      { path: 'operator/src/resources/' },
+      types('operator/src/controller/'),
+      { path: 'operator/src/kube/errors.ts' },
+      types('operator/src/kube/'),
+      types('operator/src/member-client/'),
+      types('member/src/rest/contract.ts'),
+    ],
+    externals: [],
+  },
+  {
+    root: 'operator/src/kube/',
+    imports: [LIB, { path: 'operator/src/api/' }, OPERATOR_DEADLINE],
+  },
+  {
+    root: 'operator/src/controller/',
+    imports: [
+      LIB,
+      { path: 'operator/src/api/' },
+      { path: 'operator/src/kube/errors.ts' },
+      { path: 'operator/src/kube/micro-time.ts' },
+      types('operator/src/kube/kube-api.ts'),
+      OPERATOR_DEADLINE,
+    ],
+    externals: [],
+  },
+  {
+    root: 'operator/src/member-client/',
+    imports: [
+      LIB,
+      types('operator/src/api/kube-object.ts'),
+      { path: 'operator/src/controller/backoff.ts' },
+      types('operator/src/controller/reconciler.ts'),
+      types('member/src/rest/contract.ts'),
+      OPERATOR_DEADLINE,
+    ],
+    externals: ['node:http'],
   },
   {
     root: 'operator/src/',

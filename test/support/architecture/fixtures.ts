@@ -68,6 +68,20 @@ export const FIXTURES: readonly Fixture[] = [
   },
   {
     rule: 'a module imports only',
+    shows: 'the controller that talks to the API server other than through the interface',
+    files: {
+      'operator/src/controller/informer.ts': "import { KubeClient } from '../kube/client.ts'",
+    },
+    violation: ['operator/src/controller/ may not import operator/src/kube/client.ts'],
+  },
+  {
+    rule: 'a module imports only',
+    shows: 'a reconcile that makes its own requests',
+    files: { 'operator/src/reconcile/execute.ts': "import { request } from 'node:https'" },
+    violation: ['operator/src/reconcile/', 'nothing from outside the repository', "'node:https'"],
+  },
+  {
+    rule: 'a module imports only',
     shows: "the operator that imports the member's internals",
     files: { 'operator/src/main.ts': "const wal = await import('../../member/src/wal/wal.ts')" },
     violation: ['operator/src/ may not import member/src/wal/wal.ts'],
