@@ -76,6 +76,8 @@ export function refuseVote(state: RaftState, message: MsgVote, reason: string): 
 export function handleVoteResp(state: RaftState, message: MsgVoteResp): void {
   const expected = state.role === 'preCandidate' ? 'MsgPreVoteResp' : 'MsgVoteResp'
   if (message.type !== expected) return
+  // Nobody has been asked before the own vote is on disk.
+  if (!state.votes.has(state.id)) return
   // A granted pre-vote carries the term that was asked for.
   const term = state.role === 'preCandidate' && !message.reject ? state.term + 1 : state.term
   if (message.term !== term || state.votes.has(message.from)) return

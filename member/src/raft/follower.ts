@@ -132,6 +132,8 @@ function handleSnapshot(state: RaftState, message: MsgSnap): void {
 function maybeRestore(state: RaftState, { snapshot }: MsgSnap): string | undefined {
   const { log } = state
   const { index, term, confState } = snapshot
+  // No log is ahead of its leader's term (§5.3).
+  if (term > state.term) return 'impossible'
   if (index <= log.committed) return 'committed'
   if (state.pendingSnapshot !== undefined) return 'installing'
   if (!isMember(confState, state.id)) return 'notMember'

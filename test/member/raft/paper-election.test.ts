@@ -124,6 +124,20 @@ describe('leader election (§5.2)', () => {
     expect(member.node.role).toBe('candidate')
   })
 
+  test('votes that nobody was asked for do not count: the own vote is not on disk yet (§5.2)', () => {
+    const member = lone()
+    member.campaign()
+    member.node.step(voteResp({ from: 2, term: 1, type: 'MsgPreVoteResp' }))
+    const asking = member.ready()
+    expect(member.node.role).toBe('candidate')
+    for (const from of [2, 3]) member.node.step(voteResp({ from, term: 1 }))
+    expect(member.node.role).toBe('candidate')
+    member.node.advance({ persisted: asking.number })
+    expect(member.node.role).toBe('candidate')
+    member.node.step(voteResp({ from: 2, term: 1 }))
+    expect(member.node.role).toBe('leader')
+  })
+
   test('a vote of somebody who has none does not count (§5.2)', () => {
     const member = lone({ confState: confStateOf([1, 2, 3], [4]) })
     member.campaign()

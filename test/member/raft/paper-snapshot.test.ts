@@ -112,6 +112,13 @@ describe('a follower (§7, Figure 13)', () => {
     expect(sent).toMatchObject([{ type: 'MsgAppResp', index: 3, reject: false }])
   })
 
+  test('ignores one that claims a term its sender is not in', () => {
+    const member = lone({ terms: [1] })
+    install(member, snap({ from: 2, term: 2, last: [5, 3] }))
+    expect(member.terms).toEqual([1])
+    expect(member.node.status()).toMatchObject({ term: 2, committed: 0 })
+  })
+
   test('resets to the configuration in the snapshot', () => {
     const confState = confStateOf([1, 2, 4])
     const member = lone({ terms: [1] })
