@@ -175,7 +175,7 @@ export const MEMBER_SETTINGS = [
   {
     name: 'snapshot-log-bytes',
     aliases: [],
-    help: 'bytes of log after which a snapshot is taken, if the state is not larger',
+    help: 'bytes of log after which a snapshot is taken; half the state if that is more',
     fallback: String(SNAPSHOT_LOG_BYTES_DEFAULT),
     accepted: `${SNAPSHOT_LOG_BYTES_MIN} to ${SNAPSHOT_LOG_BYTES_MAX} (bytes)`,
   },
