@@ -46,7 +46,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     votingMembers: votingMembersOf(model),
     selector: selectorText(name),
     version: versionOf(members),
-    ...latches(model),
+    ...latchesOf(model),
     membershipEpoch: epochOf(model),
     leader: leaderOf(model),
     operation: operationOf(model),
@@ -58,24 +58,6 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     },
     conditions,
   })
-}
-
-/** What is decided is kept; something new is decided only when this pass goes as far as acting on it. */
-function latches(model: Model): Pick<RaftClusterStatus, 'bootstrap' | 'clusterId'> {
-  const { cluster, freeze, conflicts, foreignClaims, statefulSet, hasFinalizer } = model
-  const before = cluster.status
-  const isBlocked =
-    freeze !== undefined || conflicts.length > 0 || model.isDeleting || !hasFinalizer
-  const mayStart =
-    !isBlocked && !cluster.spec.paused && (foreignClaims.length === 0 || statefulSet !== undefined)
-  const { bootstrap, clusterId } = latchesOf(model)
-  const isKnown = before.bootstrap !== undefined || (model.hasFormed && !isBlocked)
-  return {
-    ...(mayStart || isKnown ? { bootstrap: isBlocked ? before.bootstrap! : bootstrap } : {}),
-    ...((isBlocked ? before.clusterId : clusterId) === undefined
-      ? {}
-      : { clusterId: (isBlocked ? before.clusterId : clusterId)! }),
-  }
 }
 
 /** The first thing that keeps the cluster from being as it shall be, in the order of how much it matters. */
@@ -195,7 +177,7 @@ function operationOf(model: Model): OperationStatus | undefined {
       message: deletion.message.slice(0, MESSAGE_LENGTH_MAX),
     })
   }
-  if (hasFormed || history !== 'bootstrapping' || latches(model).bootstrap === undefined) {
+  if (hasFormed || history !== 'bootstrapping' || latchesOf(model).bootstrap === undefined) {
     return undefined
   }
   const answering = model.electorate.heard
