@@ -111,8 +111,7 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
     {},
     async (world) => {
       await bootstrap(world)
-      world.note('somebody wipes the status')
-      world.store.patch(CLUSTER, { status: null }, 'status')
+      world.wipeStatus()
       await world.until('it is derived anew', isSettled(world))
       world.invariants.checkSize()
     },
@@ -123,8 +122,7 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
     async (world) => {
       world.createCluster()
       await world.until('its first volume is there', () => world.kubernetes.claims().length > 0)
-      world.note('somebody wipes the status')
-      world.store.patch(CLUSTER, { status: null }, 'status')
+      world.wipeStatus()
       await world.until('the cluster is healthy', isSettled(world))
     },
   ],
@@ -152,7 +150,7 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
     async (world) => {
       await bootstrap(world)
       world.note('only the volumes are left')
-      world.store.patch(CLUSTER, { status: null }, 'status')
+      world.wipeStatus()
       for (const collection of ['apps/v1/statefulsets', 'v1/configmaps', 'v1/services']) {
         for (const { metadata } of world.store.list(collection)) {
           world.store.delete({ collection, namespace: KEY.namespace, name: metadata.name })
@@ -167,7 +165,7 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
     async (world) => {
       await bootstrap(world)
       world.note('one volume is left, and its pod finds no node')
-      world.store.patch(CLUSTER, { status: null }, 'status')
+      world.wipeStatus()
       world.kubernetes.unschedulable.add('demo-2')
       for (const target of [STATEFUL_SET, MEMBERSHIP]) world.store.delete(target)
       for (const name of ['demo-0', 'demo-1', 'demo-2']) {
@@ -191,6 +189,11 @@ const SCENARIOS: readonly (readonly [string, WorldOptions['spec'], Scenario])[] 
       world.note('the user pauses it')
       world.store.patch(CLUSTER, { spec: { paused: true } })
       await world.until('it is paused', () => world.status.phase === 'Paused')
+      await world.pass(20)
+      world.note('the user scales the StatefulSet')
+      world.store.patch(STATEFUL_SET, { spec: { replicas: 2 } })
+      await world.pass(20)
+      expect(replicasOf(world.store.find(STATEFUL_SET))).toBe(2)
       await destroy(world)
       expect(world.kubernetes.claims()).toEqual([])
     },

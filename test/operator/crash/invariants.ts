@@ -48,8 +48,7 @@ export class Invariants {
     const isStale = available?.status === 'True' && nowMs - this.#servedAtMs > FRESH_MS
     this.#holds(!isStale, 'QuorumAvailable is never True for long after the last service (9)')
     if (this.#latched !== undefined && this.#world.cluster !== undefined) {
-      const isKept = status.clusterId === undefined || status.clusterId === this.#latched
-      this.#holds(isKept, 'clusterId never changes (1)')
+      this.#holds(status.clusterId === this.#latched, 'clusterId never changes (1)')
     }
     this.#latched ??= status.clusterId
     for (const [path, object] of this.#foreign) {

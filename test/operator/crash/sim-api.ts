@@ -30,6 +30,8 @@ export interface SideEffect {
 
 /** Called around each change the operator asks for. */
 export interface Gate {
+  /** Other operators may get their turn here: a request takes its time. */
+  travel(): Promise<void>
   before(effect: SideEffect): void
   after(effect: SideEffect): void
 }
@@ -47,19 +49,21 @@ export class SimApi implements KubeApi {
     this.#gate = gate
   }
 
-  get(type: ResourceType, key: ObjectKey): Promise<KubeObject | undefined> {
-    return Promise.resolve(this.#store.find(targetOf(type, key)) as KubeObject | undefined)
+  async get(type: ResourceType, key: ObjectKey): Promise<KubeObject | undefined> {
+    await this.#gate.travel()
+    return this.#store.find(targetOf(type, key))
   }
 
-  list(type: ResourceType, options: ListOptions): Promise<ListPage> {
+  async list(type: ResourceType, options: ListOptions): Promise<ListPage> {
+    await this.#gate.travel()
     const items = this.#store
       .list(collectionOf(type), options.namespace)
       .filter((object) => matchesSelector(object, options.labelSelector ?? ''))
-    return Promise.resolve({
+    return {
       items,
       resourceVersion: String(this.#store.revision),
       continueToken: undefined,
-    })
+    }
   }
 
   watch(): AsyncIterable<WatchEvent> {
@@ -135,7 +139,7 @@ export class SimApi implements KubeApi {
     target: Target,
     carryOut: (target: Target) => unknown,
   ): Promise<KubeObject> {
-    await Promise.resolve()
+    await this.#gate.travel()
     const effect = { verb, target }
     this.#gate.before(effect)
     let result: unknown

@@ -76,6 +76,13 @@ export class World implements Gate, Scene {
     if (this.store.find(CLUSTER) !== undefined) this.store.delete(CLUSTER)
   }
 
+  /** As a restore from a backup, or somebody's tool, does it. */
+  wipeStatus(): void {
+    this.note('somebody wipes the status')
+    this.invariants.forget()
+    this.store.patch(CLUSTER, { status: null }, 'status')
+  }
+
   get cluster(): StoredObject | undefined {
     return this.store.find(CLUSTER)
   }
@@ -111,17 +118,21 @@ export class World implements Gate, Scene {
     const turns: (() => void | Promise<void>)[] = [
       ...this.kubernetes.steps,
       () => this.members.step(),
-      ...this.#operators.map((_, index) => () => this.#reconcile(index)),
+      () => this.#reconcileAll(),
       () => {
         for (const { caches } of this.#operators) caches.deliver(() => this.#prng.next(5))
       },
     ]
     while (turns.length > 0) {
       const [turn] = turns.splice(this.#prng.next(turns.length), 1)
-      if (this.#prng.next(100) >= (this.#options.turnPercent ?? 70)) continue
+      if (!this.#isTurn()) continue
       await turn!()
       this.invariants.check()
     }
+  }
+
+  async travel(): Promise<void> {
+    for (let count = this.#prng.next(4); count >= 0; count -= 1) await Promise.resolve()
   }
 
   before(effect: SideEffect): void {
@@ -156,8 +167,13 @@ export class World implements Gate, Scene {
     throw new Crash()
   }
 
-  async #reconcile(index: number): Promise<void> {
-    const operator = this.#operators[index]!
+  /** At the same time: what one does between two requests of another is as good as never the same. */
+  async #reconcileAll(): Promise<void> {
+    const acting = this.#operators.filter(() => this.#isTurn())
+    await Promise.all(acting.map((operator) => this.#reconcile(operator)))
+  }
+
+  async #reconcile(operator: Operator): Promise<void> {
     try {
       await operator.reconciler.reconcile(KEY, {
         signal: new AbortController().signal,
@@ -166,9 +182,13 @@ export class World implements Gate, Scene {
     } catch (error) {
       if (!(error instanceof Crash)) throw error
       operator.caches.close()
-      this.#operators.splice(index, 1)
+      this.#operators.splice(this.#operators.indexOf(operator), 1)
       this.#startOperator()
     }
+  }
+
+  #isTurn(): boolean {
+    return this.#prng.next(100) < (this.#options.turnPercent ?? 70)
   }
 
   #startOperator(): void {
