@@ -120,6 +120,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     streams,
     recorder,
     clock,
+    timers,
     log,
     render,
   })

@@ -1,7 +1,7 @@
 // One pass over one RaftCluster: observe, plan, write the status, carry out the plan. The status goes first, because what
 // it latches has to be on record before anything follows from it, and it is written on every way out that can write.
 
-import type { Clock } from '../../../lib/clock.ts'
+import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import { canonicalJson } from '../api/canonical.ts'
 import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
@@ -34,6 +34,7 @@ export interface ClusterReconcilerOptions {
   readonly streams: MemberStreams
   readonly recorder: EventRecorder
   readonly clock: Clock
+  readonly timers: Timers
   readonly log: Logger
   readonly render: RenderOptions
 }
@@ -55,9 +56,9 @@ export class ClusterReconciler implements Reconciler {
   readonly #memories = new Map<string, Memory>()
 
   constructor(options: ClusterReconcilerOptions) {
-    const { api, caches, clock, members, render } = options
+    const { api, caches, clock, timers, members, render } = options
     this.#options = options
-    this.#sightings = new Sightings({ client: members, clock })
+    this.#sightings = new Sightings({ client: members, clock, timers })
     this.#observing = { api, caches, clock, render, sightings: this.#sightings }
   }
 

@@ -1,11 +1,17 @@
 // What members said last: asked anew in each pass, all at once, and remembered for as long as the same pod lives. The only
 // thing the operator remembers between passes that decides what the status says; without it, it asks again.
 
-import type { Clock } from '../../../lib/clock.ts'
+import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import { PORTS } from '../api/names.ts'
-import type { MemberClient } from '../member-client/member-client.ts'
+import type { MemberAnswer, MemberClient } from '../member-client/member-client.ts'
 import type { MemberReport, MemberSighting, PodFacts } from './observed.ts'
+
+/**
+ * How long a pass waits for a member that answered lately. One that hangs must not hold up what the others say, the name
+ * of a new leader above all; its answer still counts when it comes.
+ */
+const PATIENCE_MS = 500
 
 interface Remembered {
   readonly podUid: string
@@ -13,15 +19,24 @@ interface Remembered {
   readonly seenAtMs: number
 }
 
+type Answer =
+  | { readonly kind: 'answered'; readonly report: MemberReport }
+  /** `gone`: nobody listens there, so that what it said before counts no more. */
+  | { readonly kind: 'silent' | 'gone'; readonly silence: string }
+
+export interface SightingsOptions {
+  readonly client: MemberClient
+  readonly clock: Clock
+  readonly timers: Timers
+}
+
 export class Sightings {
-  readonly #client: MemberClient
-  readonly #clock: Clock
+  readonly #options: SightingsOptions
   /** By uid of the RaftCluster, then by name of the member. Bounded by the members there are. */
   readonly #remembered = new Map<string, Map<string, Remembered>>()
 
-  constructor(options: { readonly client: MemberClient; readonly clock: Clock }) {
-    this.#client = options.client
-    this.#clock = options.clock
+  constructor(options: SightingsOptions) {
+    this.#options = options
   }
 
   async look(
@@ -29,47 +44,74 @@ export class Sightings {
     pods: readonly PodFacts[],
     signal: AbortSignal,
   ): Promise<readonly MemberSighting[]> {
-    const before = this.#remembered.get(clusterUid)
-    const after = new Map<string, Remembered>()
-    const sightings = await Promise.all(
-      pods.map(async (pod) => {
-        const old = before?.get(pod.name)
-        const known = old?.podUid === pod.uid ? old : undefined
-        const answer = await this.#ask(pod, signal)
-        if ('report' in answer) {
-          const seenAtMs = this.#clock.monotonicMs()
-          after.set(pod.name, { podUid: pod.uid, report: answer.report, seenAtMs })
-          return { name: pod.name, report: answer.report, ageSeconds: 0 }
-        }
-        if (known === undefined) {
-          return { name: pod.name, ageSeconds: 0, silence: answer.silence }
-        }
-        after.set(pod.name, known)
-        const ageSeconds = Math.max(1, (this.#clock.monotonicMs() - known.seenAtMs) / 1000)
-        return { name: pod.name, report: known.report, ageSeconds, silence: answer.silence }
-      }),
-    )
-    this.#remembered.set(clusterUid, after)
-    return sightings
+    const remembered = this.#remembered.get(clusterUid) ?? new Map<string, Remembered>()
+    this.#remembered.set(clusterUid, remembered)
+    for (const [name, { podUid }] of remembered) {
+      if (!pods.some((pod) => pod.name === name && pod.uid === podUid)) remembered.delete(name)
+    }
+    return await Promise.all(pods.map((pod) => this.#lookAt(pod, remembered, signal)))
   }
 
   forget(clusterUid: string): void {
     this.#remembered.delete(clusterUid)
   }
 
-  async #ask(
+  async #lookAt(
     pod: PodFacts,
+    remembered: Map<string, Remembered>,
     signal: AbortSignal,
-  ): Promise<{ readonly report: MemberReport } | { readonly silence: string }> {
-    const baseUrl = memberBaseUrl(pod)
-    if (baseUrl === undefined) return { silence: 'its pod has no address' }
-    const answer = await this.#client.status(baseUrl, { signal })
-    if (answer.kind === 'silent') return { silence: `${answer.reason}, ${answer.detail}` }
-    if (answer.status.name !== pod.name) {
-      return { silence: `at its address ${answer.status.name} answers` }
-    }
-    return { report: reportOf(answer.status) }
+  ): Promise<MemberSighting> {
+    const { name, uid } = pod
+    const asking = this.#ask(pod, signal).then((answer) => {
+      if (answer.kind === 'answered') {
+        const seenAtMs = this.#options.clock.monotonicMs()
+        remembered.set(name, { podUid: uid, report: answer.report, seenAtMs })
+      } else if (answer.kind === 'gone') {
+        remembered.delete(name)
+      }
+      return answer
+    })
+    const answer = remembered.has(name) ? await this.#soon(asking) : await asking
+    if (answer.kind === 'answered') return { name, report: answer.report, ageSeconds: 0 }
+    const { silence } = answer
+    const known = remembered.get(name)
+    if (known === undefined) return { name, ageSeconds: 0, silence }
+    const ageSeconds = Math.max(1, (this.#options.clock.monotonicMs() - known.seenAtMs) / 1000)
+    return { name, report: known.report, ageSeconds, silence }
   }
+
+  async #soon(asking: Promise<Answer>): Promise<Answer> {
+    const { promise, resolve } = Promise.withResolvers<Answer>()
+    const timer = this.#options.timers.after(PATIENCE_MS, () => {
+      resolve({ kind: 'silent', silence: 'no answer yet' })
+    })
+    try {
+      return await Promise.race([asking, promise])
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  async #ask(pod: PodFacts, signal: AbortSignal): Promise<Answer> {
+    const baseUrl = memberBaseUrl(pod)
+    if (baseUrl === undefined) return { kind: 'gone', silence: 'its pod has no address' }
+    const { client } = this.#options
+    const first = await client.status(baseUrl, { signal })
+    // A connection that was kept open breaks when its process ends, and also when it was idle for too long.
+    const isBroken = first.kind === 'silent' && first.reason === 'failed'
+    return answerOf(pod, isBroken ? await client.status(baseUrl, { signal }) : first)
+  }
+}
+
+function answerOf(pod: PodFacts, answer: MemberAnswer): Answer {
+  if (answer.kind === 'answered') {
+    if (answer.status.name === pod.name) {
+      return { kind: 'answered', report: reportOf(answer.status) }
+    }
+    return { kind: 'gone', silence: `at its address ${answer.status.name} answers` }
+  }
+  const isGone = answer.reason === 'refused' || answer.reason === 'failed'
+  return { kind: isGone ? 'gone' : 'silent', silence: `${answer.reason}, ${answer.detail}` }
 }
 
 /** Where its REST API is; undefined while its container does not run. By address: a name may resolve late. */

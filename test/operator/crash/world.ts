@@ -2,6 +2,7 @@
 // part may or may not get its turn, in any order, and caches hear of changes late. After each step and before each change
 // the invariants of the contract (section 17) are checked; a breach names the seed and everything that was done.
 
+import { systemTimers } from '../../../lib/clock.ts'
 import { createLogger } from '../../../lib/logger.ts'
 import { type Prng, SeededPrng } from '../../../lib/prng.ts'
 import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
@@ -200,6 +201,7 @@ export class World implements Gate, Scene {
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
+      timers: systemTimers,
       log: createLogger({ level: 'silent' }),
       render: { memberRepository: 'raftbase/member' },
     })

@@ -1,7 +1,7 @@
 // The loop with a real API server under it: caches that show what is there when a pass begins, members that answer what they
 // are told to, and the parts of Kubernetes' controllers that a test plays by hand.
 
-import { systemClock } from '../../../lib/clock.ts'
+import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import type { KubeObject, ObjectKey, ResourceType } from '../../../operator/src/api/kube-object.ts'
 import { expectedClusterId, expectedRaftId } from '../../../operator/src/api/names.ts'
@@ -119,6 +119,7 @@ export class RealScene {
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },
       clock: systemClock,
+      timers: systemTimers,
       log: silentLog,
       render: { memberRepository: 'raftbase/member' },
     })
