@@ -3,32 +3,17 @@
 
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Value } from 'typebox/value'
 import { afterEach, expect, test, vi } from 'vitest'
-import { clusterIdOf, describeInitialCluster, memberIdOf } from '../../lib/identity.ts'
-import { type Status, type StatusEvent, StatusSchema } from '../../member/src/rest/contract.ts'
-import {
-  eventually,
-  freePorts,
-  type MemberProcess,
-  ProcessCluster,
-} from '../support/process-cluster.ts'
+import { clusterIdOf, memberIdOf } from '../../lib/identity.ts'
+import { type StatusEvent, StatusSchema } from '../../member/src/rest/contract.ts'
+import { Operated, TOKEN } from '../support/operated-cluster.ts'
+import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
 import { EventReader } from '../support/sse.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 30_000 })
-
-const TOKEN = 'b7f0c2de-uid'
 
 let cluster: ProcessCluster | undefined
 const readers: EventReader<StatusEvent>[] = []
@@ -38,128 +23,10 @@ afterEach(async () => {
   cluster = undefined
 })
 
-/** Members that read their cluster from a file, each with a probe port of its own. */
-class Operated {
-  readonly cluster: ProcessCluster
-  readonly probePorts: readonly number[]
-  epoch = 0
-
-  constructor(made: ProcessCluster, probePorts: readonly number[]) {
-    this.cluster = made
-    this.probePorts = probePorts
-  }
-
-  static async create(count: number): Promise<Operated> {
-    cluster = await ProcessCluster.create(count)
-    return new Operated(cluster, await freePorts(count))
-  }
-
-  get file(): string {
-    return join(this.cluster.directory, 'config', 'membership.json')
-  }
-
-  get initialCluster(): string {
-    const founders = this.cluster.members.map(({ name, peerPort }) => ({
-      name,
-      peerUrls: [`http://127.0.0.1:${peerPort}`],
-    }))
-    return describeInitialCluster(founders)
-  }
-
-  document(changed: object = {}, entries: Readonly<Record<string, object>> = {}): object {
-    const members = this.cluster.members.map(({ name, peerPort }, ordinal) => ({
-      name,
-      ordinal,
-      incarnation: 1,
-      state: 'Voter',
-      peerUrl: `http://127.0.0.1:${peerPort}`,
-      ...entries[name],
-    }))
-    return {
-      schema: 1,
-      cluster: 'test/demo',
-      token: TOKEN,
-      phase: 'Bootstrapping',
-      clusterId: clusterIdOf(TOKEN, this.initialCluster),
-      epoch: ++this.epoch,
-      initialCluster: this.initialCluster,
-      members,
-      ...changed,
-    }
-  }
-
-  /** As kubelet does it: a new directory, and a link to it that replaces the old one. */
-  async publish(document: object): Promise<void> {
-    const volume = join(this.cluster.directory, 'config')
-    const data = `..data_${this.epoch}`
-    await mkdir(join(volume, data), { recursive: true })
-    await writeFile(join(volume, data, 'membership.json'), JSON.stringify(document))
-    await symlink(data, join(volume, '..data_tmp'))
-    await rename(join(volume, '..data_tmp'), join(volume, '..data'))
-    await symlink('..data/membership.json', this.file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
-  }
-
-  flags(member: MemberProcess): string[] {
-    const flags = this.cluster.flags(member).filter((flag) => !flag.startsWith('-initial-cluster'))
-    const port = this.probePorts[this.cluster.members.indexOf(member)]!
-    return [
-      ...flags,
-      `-membership-file=${this.file}`,
-      `-listen-metrics-urls=http://127.0.0.1:${port}`,
-      `-termination-log=${this.terminationLog(member)}`,
-    ]
-  }
-
-  terminationLog(member: MemberProcess): string {
-    return join(this.cluster.directory, `${member.name}.end`)
-  }
-
-  start(...members: readonly MemberProcess[]): void {
-    for (const member of members) this.cluster.start(member, this.flags(member))
-  }
-
-  async status(member: MemberProcess): Promise<Status | undefined> {
-    try {
-      const response = await fetch(`${member.api}/v1/status`, { signal: AbortSignal.timeout(1000) })
-      return (await response.json()) as Status
-    } catch {
-      return undefined // Not up yet: the caller asks again until its deadline.
-    }
-  }
-
-  /** The status once `condition` holds for it. */
-  until(
-    member: MemberProcess,
-    what: string,
-    condition: (status: Status) => boolean,
-  ): Promise<Status> {
-    return eventually(
-      `${member.name} ${what}`,
-      async () => {
-        const status = await this.status(member)
-        return status !== undefined && condition(status) ? status : undefined
-      },
-      { timeoutMs: 20_000, everyMs: 20, explain: () => this.cluster.outputs() },
-    )
-  }
-
-  parked(member: MemberProcess, state: Status['dataDirectory']['state']): Promise<Status> {
-    return this.until(member, `parked as ${state}`, (status) => {
-      return status.state === 'parked' && status.dataDirectory.state === state
-    })
-  }
-
-  /** Status codes of startup, liveness and readiness, from the plain listener. */
-  async probes(member: MemberProcess): Promise<number[]> {
-    const port = this.probePorts[this.cluster.members.indexOf(member)]!
-    return Promise.all(
-      ['startupz', 'livez', 'readyz'].map(async (probe) => {
-        return (await fetch(`http://127.0.0.1:${port}/${probe}`)).status
-      }),
-    )
-  }
+async function operate(count: number): Promise<Operated> {
+  const operated = await Operated.create(count)
+  cluster = operated.cluster
+  return operated
 }
 
 async function put(member: MemberProcess, key: string): Promise<number> {
@@ -167,7 +34,7 @@ async function put(member: MemberProcess, key: string): Promise<number> {
 }
 
 test('members make the cluster of the file, the last one long after the first commit', async () => {
-  const operated = await Operated.create(3)
+  const operated = await operate(3)
   const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
   // Before the file is there, a member is up and waits for it.
   operated.start(n1)
@@ -208,7 +75,7 @@ test('members make the cluster of the file, the last one long after the first co
 })
 
 test('a lost disk waits for its replacement, whichever phase the file is in (promise 6)', async () => {
-  const operated = await Operated.create(3)
+  const operated = await operate(3)
   const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
   await operated.publish(operated.document())
   operated.start(n1, n2, n3)
@@ -238,7 +105,7 @@ test('a lost disk waits for its replacement, whichever phase the file is in (pro
 })
 
 test('a blank member of a cluster that has formed starts when a majority says that it is not known', async () => {
-  const operated = await Operated.create(3)
+  const operated = await operate(3)
   const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
   await operated.publish(operated.document())
   operated.start(n1, n2)
@@ -262,7 +129,7 @@ test('a blank member of a cluster that has formed starts when a majority says th
 })
 
 test('the last member of a cluster that has formed joins it by itself', async () => {
-  const operated = await Operated.create(3)
+  const operated = await operate(3)
   const [n1, n2, n3] = operated.cluster.members as [MemberProcess, MemberProcess, MemberProcess]
   await operated.publish(operated.document())
   operated.start(n1, n2)
@@ -295,7 +162,7 @@ test('without a file a lost disk ends the process with one line, and nothing is 
 })
 
 test('foreign, given-up and damaged directories park and say which they are (F30)', async () => {
-  const operated = await Operated.create(1)
+  const operated = await operate(1)
   const [n1] = operated.cluster.members as [MemberProcess]
   await operated.publish(operated.document())
   operated.start(n1)
@@ -350,7 +217,7 @@ test('foreign, given-up and damaged directories park and say which they are (F30
 })
 
 test('status and probes are answered within 50 ms while the disk hangs', async () => {
-  const operated = await Operated.create(1)
+  const operated = await operate(1)
   const [n1] = operated.cluster.members as [MemberProcess]
   await operated.publish(operated.document())
   // Whoever opens it waits for ever, as on a volume that hangs.
@@ -372,7 +239,7 @@ test('status and probes are answered within 50 ms while the disk hangs', async (
 })
 
 test('watchers learn of a failover within 100 ms of the member knowing it', async () => {
-  const operated = await Operated.create(3)
+  const operated = await operate(3)
   const { cluster: c } = operated
   await operated.publish(operated.document())
   operated.start(...c.members)

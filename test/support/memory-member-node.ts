@@ -8,6 +8,8 @@ import type {
   GetResult,
   KeyValue,
   MemberNode,
+  MembershipOutcome,
+  MembershipRequest,
   NodeInfo,
   NodeStatus,
   NotReadyReason,
@@ -54,6 +56,7 @@ export class MemoryMemberNode implements MemberNode {
   readonly asked: string[] = []
   lastOptions: CallOptions | undefined
   waitingCount = 0
+  epoch = 0
   tickAge: number | undefined = 5
   startupPhase: NodeStatus['startupPhase'] = 'complete'
   readonly #history = new Map<string, Version[]>()
@@ -118,6 +121,22 @@ export class MemoryMemberNode implements MemberNode {
     return this.leader!
   }
 
+  async changeMembership(
+    request: MembershipRequest,
+    options: CallOptions & { readonly expectedEpoch?: number },
+  ): Promise<MembershipOutcome> {
+    await this.#admit(`members ${JSON.stringify(request)}`, options)
+    if (this.leader !== MEMBER_IDS[0]) throw new RaftbaseError('NOT_LEADER', 'not the leader')
+    const { expectedEpoch } = options
+    if (expectedEpoch !== undefined && expectedEpoch !== this.epoch) {
+      throw new RaftbaseError('MEMBERSHIP_CONFLICT', 'another membership', {
+        details: { expectedEpoch, epoch: this.epoch },
+      })
+    }
+    this.epoch = 7
+    return { epoch: 7, id: request.type === 'add' ? ('00000000000000a4' as MemberId) : undefined }
+  }
+
   /** Reads below `revision` are refused from now on. */
   compact(revision: number): void {
     this.#compactRevision = revision
@@ -159,7 +178,7 @@ export class MemoryMemberNode implements MemberNode {
       lastIndex: this.#revision + 1,
       lastLogTerm: 2,
       persistedIndex: this.#revision + 1,
-      membershipEpoch: 0,
+      membershipEpoch: this.epoch,
       revision: this.#revision,
       compactRevision: this.#compactRevision,
       keyCount: this.#history.size,

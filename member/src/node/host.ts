@@ -13,6 +13,8 @@ import type {
   DeleteResult,
   GetResult,
   MemberNode,
+  MembershipOutcome,
+  MembershipRequest,
   MembershipFileStatus,
   MemberState,
   NodeInfo,
@@ -156,6 +158,13 @@ export class MemberHost implements MemberNode {
 
   transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {
     return this.#ask((member) => member.transferLeader(target, options))
+  }
+
+  changeMembership(
+    request: MembershipRequest,
+    options: CallOptions & { readonly expectedEpoch?: number },
+  ): Promise<MembershipOutcome> {
+    return this.#ask((member) => member.changeMembership(request, options))
   }
 
   nodes(): readonly NodeInfo[] {

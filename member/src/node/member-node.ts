@@ -161,6 +161,28 @@ export interface NodeStatus {
   readonly peers: readonly PeerInfo[]
 }
 
+/** A change of the membership, as a front end asks for it. */
+export type MembershipRequest =
+  /** Joins as a learner. Its id is that of name and incarnation, and never that of a member that was removed. */
+  | {
+      readonly type: 'add'
+      readonly name: string
+      readonly incarnation: number
+      readonly peerUrls: readonly string[]
+    }
+  /** Learners that have caught up get a vote, all of them in one change. */
+  | { readonly type: 'promote'; readonly ids: readonly MemberId[] }
+  | { readonly type: 'remove'; readonly id: MemberId }
+  /** The learner takes the place of the voter in one change. */
+  | { readonly type: 'replace'; readonly removed: MemberId; readonly promoted: MemberId }
+
+export interface MembershipOutcome {
+  /** Log index of the newest membership change. */
+  readonly epoch: number
+  /** Of the member that was added; undefined otherwise. */
+  readonly id: MemberId | undefined
+}
+
 export interface PeerInfo {
   readonly id: MemberId
   readonly name: string
@@ -186,6 +208,14 @@ export interface MemberNode {
   ): Promise<GetResult>
   /** Hands leadership to `target` (or the most caught-up voter) and waits until it is confirmed. Leader only: NOT_LEADER. */
   transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId>
+  /**
+   * Leader only, safe to repeat: what is so already is answered as done. Rejects as node/membership.ts says, with
+   * MEMBERSHIP_CONFLICT if the newest change is not `expectedEpoch`.
+   */
+  changeMembership(
+    request: MembershipRequest,
+    options: CallOptions & { readonly expectedEpoch?: number },
+  ): Promise<MembershipOutcome>
   /** Every member as this one sees it, sorted by name. Never waits. */
   nodes(): readonly NodeInfo[]
   /** Never waits; answered without quorum and during recovery. */

@@ -21,6 +21,8 @@ import type {
   DeleteResult,
   GetResult,
   MemberNode,
+  MembershipOutcome,
+  MembershipRequest,
   MemberState,
   NodeInfo,
   NodeObserver,
@@ -29,7 +31,7 @@ import type {
 } from './member-node.ts'
 import { deleteResult, getResult, putResult, tooLarge } from './outcomes.ts'
 import { LeaderWatch } from './leader-watch.ts'
-import { Membership } from './membership.ts'
+import { Membership, type MembershipCall } from './membership.ts'
 import { Proposals } from './proposals.ts'
 import { Publisher } from './publisher.ts'
 import { Reads } from './reads.ts'
@@ -140,6 +142,7 @@ export class Member implements MemberNode {
     this.#snapshotter = this.#createSnapshotter()
     this.#leaderWatch = new LeaderWatch(options.timers)
     this.membership = new Membership({
+      token: identity.token,
       id: identity.memberId,
       origin,
       driver: this.#driver,
@@ -285,6 +288,13 @@ export class Member implements MemberNode {
     }
     await this.#leaderWatch.becomes(chosen, options)
     return chosen
+  }
+
+  changeMembership(
+    request: MembershipRequest,
+    options: MembershipCall,
+  ): Promise<MembershipOutcome> {
+    return this.membership.request(request, options)
   }
 
   nodes(): readonly NodeInfo[] {

@@ -10,7 +10,8 @@ import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { PeerProgress, ProposeRefusal } from '../raft/ready.ts'
 import type { ConfChangeSingle, ConfState, Index, MemberId } from '../raft/types.ts'
 import type { Driver } from './driver.ts'
-import type { CallOptions } from './member-node.ts'
+import { memberIdOf } from './identity.ts'
+import type { CallOptions, MembershipOutcome, MembershipRequest } from './member-node.ts'
 import type { Proposals } from './proposals.ts'
 
 export type MembershipChange =
@@ -40,6 +41,8 @@ export interface MembershipResult {
 
 export interface MembershipOptions {
   readonly id: MemberId
+  /** The cluster's: part of the id of whoever is added. */
+  readonly token: string
   readonly origin: string
   readonly driver: Driver
   readonly proposals: Proposals<ApplyResult>
@@ -54,6 +57,18 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options
+  }
+
+  /** As a front end asks for it: a member that is added gets the id that token, name and incarnation make. */
+  async request(request: MembershipRequest, call: MembershipCall): Promise<MembershipOutcome> {
+    if (request.type !== 'add') {
+      const { epoch } = await this.change(request, call)
+      return { epoch, id: undefined }
+    }
+    const { name, incarnation, peerUrls } = request
+    const id = memberIdOf(this.#options.token, name, incarnation)
+    const { epoch } = await this.change({ type: 'addLearner', id, name, peerUrls }, call)
+    return { epoch, id }
   }
 
   /**

@@ -4,9 +4,8 @@ import { RaftbaseError, hasCode } from '../../../lib/errors.ts'
 import type { MemberNode, NodeInfo } from '../node/member-node.ts'
 import type { Cluster, Nodes, TransferRequest, TransferResult } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
+import { invalid, jsonBody } from './json-body.ts'
 import type { Call } from './route.ts'
-
-const JSON_TYPE = /^application\/json\s*(;|$)/i
 
 export function getNodes({ services }: Call): Answer {
   const nodes = services.node.nodes().map((node) => ({
@@ -61,36 +60,12 @@ export function parseTransferRequest(
   bytes: Uint8Array,
   contentType: string | undefined,
 ): TransferRequest {
-  if (bytes.length === 0) return {}
-  if (contentType === undefined || !JSON_TYPE.test(contentType)) {
-    throw new RaftbaseError('UNSUPPORTED_MEDIA_TYPE', 'body is not application/json', {
-      details: { field: 'content-type', accepted: 'application/json' },
-    })
-  }
-  const value = parseJson(bytes)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('body', 'a JSON object')
-  }
-  const properties = Object.entries(value)
-  const unknown = properties.find(([name]) => name !== 'target')
-  if (unknown !== undefined) throw invalid(unknown[0].slice(0, 64), 'no property but target')
-  if (properties.length === 0) return {}
-  const target: unknown = properties[0]![1]
+  const { target } = jsonBody(bytes, contentType, ['target'])
+  if (target === undefined) return {}
   if (typeof target !== 'string' || target === '') {
     throw invalid('target', 'the id or the name of a voting member')
   }
   return { target }
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (cause) {
-    throw new RaftbaseError('INVALID_ARGUMENT', 'body is not JSON', {
-      details: { field: 'body', accepted: 'JSON in UTF-8' },
-      cause,
-    })
-  }
 }
 
 /** An id goes before a name: a member may be called what another one's id is. */
@@ -109,18 +84,12 @@ function leaderFields(node: MemberNode, leader: string) {
 }
 
 /** Tells the client whom to ask instead. */
-function notLeader(node: MemberNode, cause: unknown): RaftbaseError {
+export function notLeader(node: MemberNode, cause: unknown): RaftbaseError {
   const { leader } = node.status()
   const info = node.nodes().find(({ id }) => id === leader)
   const details = leader === undefined ? {} : leaderFields(node, leader)
   return new RaftbaseError('NOT_LEADER', 'only the leader hands leadership over', {
     details: { ...details, leaderApiUrls: info?.apiUrls ?? [] },
     cause,
-  })
-}
-
-function invalid(field: string, accepted: string): RaftbaseError {
-  return new RaftbaseError('INVALID_ARGUMENT', 'body is not what is expected', {
-    details: { field, accepted },
   })
 }

@@ -191,6 +191,49 @@ export const StatusEventSchema = Type.Object({
 })
 export type StatusEvent = Static<typeof StatusEventSchema>
 
+export const MembershipSchema = Type.Object({
+  epoch: count('Log index of the newest change of the membership; 0: as the cluster was made.'),
+  id: Type.Optional(memberId),
+  members: Type.Array(ConfiguredMemberSchema, {
+    description: 'As the member that answers has it.',
+  }),
+})
+export type Membership = Static<typeof MembershipSchema>
+
+export const AddMemberRequestSchema = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 63 }),
+    incarnation: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Which disk of this name it is; 1 unless given. Never that of a removed member.',
+      }),
+    ),
+    peerUrls: Type.Array(Type.String(), { minItems: 1, maxItems: 8 }),
+  },
+  { additionalProperties: false },
+)
+export type AddMemberRequest = Static<typeof AddMemberRequestSchema>
+
+export const PromoteRequestSchema = Type.Object(
+  {
+    together: Type.Optional(
+      Type.Array(memberId, {
+        description: 'Other learners, in the same change: 1 to 3 voters at once.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type PromoteRequest = Static<typeof PromoteRequestSchema>
+
+export const ReplaceRequestSchema = Type.Object(
+  { by: memberId },
+  { additionalProperties: false, description: 'The learner that takes its place.' },
+)
+export type ReplaceRequest = Static<typeof ReplaceRequestSchema>
+
 export const PutResultSchema = Type.Object({
   revision: count('At which this put happened.'),
   version: count('Puts since the key was created; 1 for the one that created it.'),

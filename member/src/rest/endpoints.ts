@@ -6,6 +6,17 @@ const READ = ['GET', 'HEAD'] as const
 const probe = { methods: READ, isProbe: true } as const
 const read = { methods: READ, isProbe: false } as const
 
+/** Changes of the membership. */
+const change = { isProbe: false, parameters: ['expectedEpoch', 'timeout'] } as const
+
+const MEMBER_PATH = '/cluster/members/{id}'
+const MEMBER_TARGET = /^\/cluster\/members\/([^/]+)(\/promote|\/replace)?$/
+
+/** The id in the path of one member; undefined for any other path. */
+export function memberIn(path: string): string | undefined {
+  return MEMBER_TARGET.exec(path)?.[1]
+}
+
 export const KV_PREFIX = '/v1/kv/'
 const KV_PATH = '/v1/kv/{key}'
 
@@ -34,6 +45,11 @@ export const ENDPOINTS = [
     isProbe: false,
     parameters: ['timeout'],
   },
+  { id: 'getMembers', path: '/cluster/members', ...read, parameters: [] },
+  { id: 'addMember', path: '/cluster/members', methods: ['POST'], ...change },
+  { id: 'removeMember', path: MEMBER_PATH, methods: ['DELETE'], ...change },
+  { id: 'promoteMember', path: `${MEMBER_PATH}/promote`, methods: ['POST'], ...change },
+  { id: 'replaceMember', path: `${MEMBER_PATH}/replace`, methods: ['POST'], ...change },
   { id: 'getKey', path: KV_PATH, ...read, parameters: ['consistency', 'revision', 'timeout'] },
   { id: 'putKey', path: KV_PATH, methods: ['PUT'], isProbe: false, parameters: ['timeout'] },
   { id: 'deleteKey', path: KV_PATH, methods: ['DELETE'], isProbe: false, parameters: ['timeout'] },
@@ -46,6 +62,8 @@ export type Method = Endpoint['methods'][number]
 /** What the framework's router sees in place of a path: constant, so that it never decodes what a client wrote. */
 export function routerPath(path: string): string {
   if (path.startsWith(KV_PREFIX)) return KV_PATH
+  const member = MEMBER_TARGET.exec(path)
+  if (member !== null) return `${MEMBER_PATH}${member[2] ?? ''}`
   return ENDPOINTS.some((endpoint) => endpoint.path === path) ? path : '/unmatched'
 }
 

@@ -3,11 +3,15 @@
 
 import type { TSchema } from 'typebox'
 import {
+  AddMemberRequestSchema,
   ClusterSchema,
   DeleteResultSchema,
+  MembershipSchema,
   NodesSchema,
   ProblemSchema,
+  PromoteRequestSchema,
   PutResultSchema,
+  ReplaceRequestSchema,
   StatusSchema,
   StatusEventSchema,
   TransferRequestSchema,
@@ -22,9 +26,13 @@ const API_VERSION = '1.0.0'
 const SCHEMAS = {
   Cluster: ClusterSchema,
   DeleteResult: DeleteResultSchema,
+  AddMemberRequest: AddMemberRequestSchema,
+  Membership: MembershipSchema,
   Nodes: NodesSchema,
   Problem: ProblemSchema,
+  PromoteRequest: PromoteRequestSchema,
   PutResult: PutResultSchema,
+  ReplaceRequest: ReplaceRequestSchema,
   Status: StatusSchema,
   StatusEvent: StatusEventSchema,
   TransferRequest: TransferRequestSchema,
@@ -43,6 +51,7 @@ interface Description {
 const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
 const text = { 'text/plain': { schema: { type: 'string' } } }
 const waits = [400, 503, 504] as const
+const CHANGE_PROBLEMS = [400, 403, 409, 413, 415, 500, 503, 504] as const
 
 const DESCRIPTIONS: Record<EndpointId, Description> = {
   getHealth: {
@@ -111,6 +120,43 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
       content: { 'application/json': { schema: reference('TransferRequest') } },
     },
   },
+  getMembers: {
+    summary: 'The configuration: who has a vote, who learns, and the epoch of the newest change',
+    ok: json('Membership', 'As this member has it.'),
+    problems: [400, 503],
+  },
+  addMember: {
+    summary: 'Add a learner. Leader only, as all changes; safe to repeat',
+    ok: json('Membership', 'Added, or it was a member already; `id` is its id.'),
+    problems: CHANGE_PROBLEMS,
+    body: {
+      required: true,
+      content: { 'application/json': { schema: reference('AddMemberRequest') } },
+    },
+  },
+  removeMember: {
+    summary: 'Remove a member; its id is never used again',
+    ok: json('Membership', 'Removed, or it was no member.'),
+    problems: CHANGE_PROBLEMS,
+  },
+  promoteMember: {
+    summary: 'Give a learner that has caught up a vote',
+    ok: json('Membership', 'It has a vote.'),
+    problems: CHANGE_PROBLEMS,
+    body: {
+      required: false,
+      content: { 'application/json': { schema: reference('PromoteRequest') } },
+    },
+  },
+  replaceMember: {
+    summary: 'A learner that has caught up takes the place of a voter, in one change',
+    ok: json('Membership', 'Replaced.'),
+    problems: CHANGE_PROBLEMS,
+    body: {
+      required: true,
+      content: { 'application/json': { schema: reference('ReplaceRequest') } },
+    },
+  },
   getKey: {
     summary: 'Read a value',
     ok: { description: 'The value as it was put.', headers: valueHeaders(), content: bytes },
@@ -136,6 +182,20 @@ const PARAMETERS = {
     required: true,
     description: `The rest of the path, slashes included, percent-decoded to 1 to ${REST_LIMITS.keyBytesMax} bytes.`,
     schema: { type: 'string', minLength: 1 },
+  },
+  id: {
+    name: 'id',
+    in: 'path',
+    required: true,
+    description: 'Of a member, 16 hex digits.',
+    schema: { type: 'string', pattern: '^[0-9a-f]{16}$' },
+  },
+  expectedEpoch: {
+    name: 'expectedEpoch',
+    in: 'query',
+    description:
+      'The membership that is meant: refused with 409 when another change came in between.',
+    schema: { type: 'integer', minimum: 0 },
   },
   consistency: {
     name: 'consistency',
@@ -165,7 +225,7 @@ const PROBLEM_TITLES: Readonly<Record<number, string>> = {
   400: 'The request is malformed.',
   403: 'A browser sent it for a page of another site.',
   404: 'There is no such key.',
-  409: 'This member is not the leader; the problem says who is.',
+  409: 'Not the leader, a stale epoch, or a change that is not safe now; the problem says which.',
   410: 'The revision was compacted.',
   413: 'Key or body are too large.',
   415: 'The body is not JSON.',
@@ -195,6 +255,7 @@ function paths(): Record<string, object> {
   for (const endpoint of ENDPOINTS) {
     const item = (result[endpoint.path] ??= {})
     if (endpoint.path.includes('{key}')) item['parameters'] = [PARAMETERS.key]
+    if (endpoint.path.includes('{id}')) item['parameters'] = [PARAMETERS.id]
     for (const method of endpoint.methods) item[method.toLowerCase()] = operation(endpoint, method)
   }
   return result

@@ -11,6 +11,7 @@ import {
   getStartup,
 } from './health.ts'
 import { deleteKey, getKey, putKey } from './kv.ts'
+import { addMember, getMembers, promoteMember, removeMember, replaceMember } from './members.ts'
 import type { Handler, Route } from './route.ts'
 import { getStatus, watchStatus } from './status.ts'
 
@@ -26,6 +27,11 @@ const HANDLERS = {
   getCluster,
   getNodes,
   transferLeader: postLeader,
+  getMembers,
+  addMember,
+  removeMember,
+  promoteMember,
+  replaceMember,
   getKey,
   putKey,
   deleteKey,

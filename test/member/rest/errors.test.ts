@@ -51,6 +51,8 @@ describe('problem documents (RFC 9457)', () => {
       'TIMEOUT',
       'SHUTTING_DOWN',
       'NO_SPACE',
+      'MEMBERSHIP_CONFLICT',
+      'MEMBERSHIP_UNSAFE',
     ]
     const readsOnly: readonly string[] = [
       'NOT_FOUND',

@@ -116,7 +116,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   {
     root: 'member/src/rest/',
     facade: ['app.ts', 'contract.ts'],
-    imports: [LIB, LIMITS, WIRE, { path: 'member/src/node/' }],
+    imports: [LIB, LIMITS, { path: 'member/src/address.ts' }, WIRE, { path: 'member/src/node/' }],
   },
   {
     root: 'member/src/grpc/',
