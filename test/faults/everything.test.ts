@@ -6,7 +6,7 @@ import { IS_LONG } from './support/duration.ts'
 import { FaultRun } from './support/fault-run.ts'
 import { Nemesis } from './support/nemesis.ts'
 
-const SECONDS = Number(process.env['RAFTBASE_FAULT_SECONDS'] ?? (IS_LONG ? 60 : 12))
+const SECONDS = Number(process.env['RAFTBASE_FAULT_SECONDS'] ?? (IS_LONG ? 60 : 8))
 const SEED = Number(process.env['RAFTBASE_FAULT_SEED'] ?? Date.now() % 1_000_000)
 
 vi.setConfig({ testTimeout: 90_000 + 2000 * SECONDS })

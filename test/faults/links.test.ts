@@ -3,7 +3,7 @@
 
 import { expect, test, vi } from 'vitest'
 import { eventually, type MemberProcess } from '../support/process-cluster.ts'
-import { lasting, sleep } from './support/duration.ts'
+import { IS_LONG, lasting, LEFT_TO_LONG, sleep } from './support/duration.ts'
 import { ELECTION_MS, FaultRun } from './support/fault-run.ts'
 
 vi.setConfig({ testTimeout: 300_000 })
@@ -91,7 +91,7 @@ test('a follower cut off and back disturbs nobody; reads through it fail instead
     run.avoided.add(follower)
     await run.loaded()
     run.links.between([follower.name], names(run.members), { cut: true })
-    const untilMs = performance.now() + lasting({ quick: 6, long: 60 })
+    const untilMs = performance.now() + lasting({ quick: 3, long: 60 })
     while (performance.now() < untilMs) {
       const { outcome, startedMs, endedMs } = await run.load.run({
         client: 'cut off',
@@ -122,7 +122,7 @@ test('a follower that can send but not receive, for good, leaves the cluster wor
     await run.loaded()
     const fromMs = performance.now()
     cutInbound(run, follower, { cut: true })
-    await sleep(lasting({ quick: 8, long: 60 }))
+    await sleep(lasting({ quick: 5, long: 60 }))
     const gap = run.load.gap(fromMs)
     run.note('ELEC', run.watch.changesAfter(term))
     expect(run.meets('GAP', UNAVAILABLE_MS, gap)).toBe(true)
@@ -157,7 +157,7 @@ test('two of three that cannot talk to each other keep a stable leader, in every
       const { term, name } = await run.status(await run.leader())
       const fromMs = performance.now()
       run.links.between([pair[0]!], [pair[1]!], { cut: true })
-      await sleep(lasting({ quick: 5, long: 20 }))
+      await sleep(lasting({ quick: 2.5, long: 20 }))
       const changes = run.watch.changesAfter(term)
       run.note(`ELEC, ${pair.join(' and ')} apart under ${name}`, changes)
       run.meets('GAP', UNAVAILABLE_MS, run.load.gap(fromMs))
@@ -209,7 +209,7 @@ test('a link that is up for 300 ms and down for 300 ms is lived with (F21)', asy
     const { term } = await run.status(leader)
     await run.loaded()
     const fromMs = performance.now()
-    const untilMs = fromMs + lasting({ quick: 9, long: 60 })
+    const untilMs = fromMs + lasting({ quick: 5, long: 60 })
     while (performance.now() < untilMs) {
       run.links.between([leader.name], [follower.name], { cut: true })
       await sleep(300)
@@ -254,10 +254,11 @@ test('peer connections reset under a healthy leader start no election storm (F23
 /** For round trips of 150 ms: ten of them make a timeout, as etcd's tuning guide has it, and half of the packets more. */
 const FAR_APART = ['-heartbeat-interval=400', '-election-timeout=4000']
 
-test.each([
-  ['timeouts for such links', FAR_APART, 20],
-  ['default timeouts', [], 1],
-] as const)(
+if (!IS_LONG) console.log(`skipped, F37 with default timeouts: ${LEFT_TO_LONG}`)
+const FAR: readonly [string, readonly string[], number] = ['timeouts for such links', FAR_APART, 20]
+const NEAR: readonly [string, readonly string[], number] = ['default timeouts', [], 1]
+
+test.each(IS_LONG ? [FAR, NEAR] : [FAR])(
   'with half of the packets lost and 75 ms +- 50 ms of delay there is progress: %s (F37)',
   async (_, flags, least) => {
     const load = { timeoutMs: 20_000 }
