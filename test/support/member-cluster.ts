@@ -30,6 +30,8 @@ export interface Host {
   /** Why its process had to end by itself. */
   failure: unknown
   starts: number
+  /** What its processes have logged from `info` up, a JSON object a line. */
+  readonly lines: string[]
 }
 
 export interface MemberClusterOptions {
@@ -59,7 +61,7 @@ export class MemberCluster {
     this.hosts = names.map((name): Host => {
       const id = identityOf({ token: TOKEN, name, members: this.#members }).memberId
       const fs = new MemoryFileSystem()
-      return { name, id, fs, member: undefined, failure: undefined, starts: 0 }
+      return { name, id, fs, member: undefined, failure: undefined, starts: 0, lines: [] }
     })
   }
 
@@ -96,7 +98,10 @@ export class MemberCluster {
       clock: this.time,
       timers: this.time,
       prng: new SeededPrng(Number.parseInt(host.id.slice(0, 12), 16) + host.starts),
-      log: createLogger({ level: 'silent' }),
+      log: createLogger({
+        level: 'info',
+        destination: { write: (line) => void host.lines.push(line) },
+      }),
       origin: `${host.starts.toString(16).padStart(4, '0')}${host.id.slice(4)}`,
       onFailure: (error) => {
         host.failure = error

@@ -46,6 +46,9 @@ export class Snapshotter {
   readonly #options: SnapshotterOptions
   readonly #abort = new AbortController()
   readonly #sending = new Set<MemberId>()
+  /** Peers whose last transfer failed: that was said once and is not worth a line each second. */
+  readonly #failing = new Set<MemberId>()
+  #isOutOfSpace = false
   #savedAtBytes = 0
   #notBeforeMs = 0
   #saving: Promise<void> | undefined
@@ -88,7 +91,8 @@ export class Snapshotter {
       .catch((error: unknown) => {
         if (!hasCode(error, 'NO_SPACE')) return onFailure(error)
         // The log keeps everything meanwhile, and the snapshot before.
-        log.warn({ err: error }, 'no space for a snapshot')
+        log[this.#isOutOfSpace ? 'debug' : 'warn']({ err: error }, 'no space for a snapshot')
+        this.#isOutOfSpace = true
         this.#savedAtBytes = savedAtBytes
         this.#notBeforeMs = clock.monotonicMs() + SPACE_RETRY_MS
       })
@@ -176,6 +180,7 @@ export class Snapshotter {
       await unlessAborted(persistedUpTo(meta.index), this.#abort.signal)
       await snapshots.save({ clusterId, meta }, this.#paced(capture))
       this.#index = Math.max(this.#index, meta.index)
+      this.#isOutOfSpace = false
       // failpoint: await snapshotSaved
       const durationMs = Math.round(clock.monotonicMs() - startMs)
       log.info({ index: meta.index, term: meta.term, durationMs }, 'snapshot saved')
@@ -195,7 +200,8 @@ export class Snapshotter {
     const capture = this.#options.stateMachine().capture()
     const { meta } = capture
     try {
-      log.info({ peer, index: meta.index, term: meta.term }, 'snapshot transfer started')
+      const level = this.#failing.has(peer) ? 'debug' : 'info'
+      log[level]({ peer, index: meta.index, term: meta.term }, 'snapshot transfer started')
       // failpoint: await snapshotSending
       const stream = encodeSnapshotStream({ clusterId, meta }, this.#paced(capture))
       await transport.sendSnapshot(peer, stream, this.#abort.signal)
@@ -204,9 +210,13 @@ export class Snapshotter {
       transport.send([{ ...message, snapshot: meta }])
       const durationMs = Math.round(clock.monotonicMs() - startMs)
       log.info({ peer, index: meta.index, durationMs }, 'snapshot transfer finished')
+      this.#failing.delete(peer)
       onSnapStatus(peer, true)
     } catch (err) {
-      if (!this.#abort.signal.aborted) log.warn({ err, peer }, 'snapshot transfer failed')
+      if (!this.#abort.signal.aborted) {
+        log[this.#failing.has(peer) ? 'debug' : 'warn']({ err, peer }, 'snapshot transfer failed')
+        this.#failing.add(peer)
+      }
       onSnapStatus(peer, false)
     } finally {
       capture.release()

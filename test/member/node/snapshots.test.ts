@@ -95,6 +95,23 @@ test('a snapshot that is being installed is not thrown away for the next one tha
   expect(behind.failure).toBe(undefined)
 })
 
+test('a transfer that fails again and again is told once, and its success again (F27)', async () => {
+  const { cluster, behind } = await withOneBehind()
+  const { leader } = cluster
+  behind.fs.fault = ({ kind, path, bytes }) =>
+    kind === 'write' && bytes > 0 && path.startsWith('/data/snap')
+      ? { type: 'error', code: 'NO_SPACE' }
+      : undefined
+  await cluster.start(behind)
+  await cluster.pass(10 * ELECTION_MS)
+  const told = (text: string): number => leader.lines.filter((line) => line.includes(text)).length
+  expect([told('transfer started'), told('transfer failed')]).toEqual([1, 1])
+  behind.fs.fault = undefined
+  await cluster.until('the snapshot', () => behind.member!.status().keyCount === 150, 5000)
+  expect(told('transfer finished')).toBe(1)
+  expect(behind.failure).toBe(undefined)
+})
+
 async function* chunksThatNeverEnd(): AsyncGenerator<Uint8Array> {
   await new Promise(() => undefined)
   yield new Uint8Array(0)
