@@ -53,6 +53,7 @@ test('a second process on a data directory is refused and the first is unharmed 
     'client-url': `http://127.0.0.1:${client}`,
     'api-addr': `127.0.0.1:${api}`,
     'peer-url': `http://127.0.0.1:${peer}`,
+    'advertise-peer-url': `http://127.0.0.1:${peer}`,
     'initial-cluster': `n1=http://127.0.0.1:${peer}`,
   })
   expect(second.code).toBe(1)
