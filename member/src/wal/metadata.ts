@@ -110,12 +110,13 @@ function formatMetadata(metadata: Metadata): string {
 function parseMetadata(text: string, file: string): Metadata {
   const value = parseObject(text, file)
   const { formatVersion, checksum, ...fields } = value
+  // Before the version: every format keeps this checksum, lest a damaged digit pass for a newer version.
+  if (checksum !== checksumOf({ formatVersion, ...fields })) throw corrupt(file, 'checksum differs')
   if (typeof formatVersion === 'number' && formatVersion > STORAGE_FORMAT_VERSION) {
     throw new RaftbaseError('DATA_DIR_UNUSABLE', 'data directory was written by a newer version', {
       details: { file, formatVersion, formatVersionMax: STORAGE_FORMAT_VERSION },
     })
   }
-  if (checksum !== checksumOf({ formatVersion, ...fields })) throw corrupt(file, 'checksum differs')
   // Anything but a file this format writes differs from what its fields would be written as.
   const metadata = fields as unknown as Metadata
   if (formatMetadata(metadata) !== text) throw corrupt(file, 'not in the form it is written in')

@@ -1,5 +1,6 @@
 // The identity file: atomic replacement under any crash, and damage of any byte.
 
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   METADATA_FILE,
@@ -26,6 +27,13 @@ async function stored(metadata = METADATA): Promise<MemoryFileSystem> {
   await fs.makeDirectory(DIRECTORY)
   await writeMetadata(fs, DIRECTORY, metadata)
   return fs
+}
+
+async function rewrite(fs: MemoryFileSystem, text: string): Promise<void> {
+  const file = await fs.open(PATH, 'readWrite')
+  await file.truncate(0)
+  await file.write([Buffer.from(text)], 0)
+  await file.close()
 }
 
 describe('the identity of a data directory', () => {
@@ -94,13 +102,20 @@ describe('the identity of a data directory', () => {
 
   test('in a newer format is left alone', async () => {
     const fs = await stored()
-    const text = Buffer.from(fs.contents(PATH)).toString()
-    const file = await fs.open(PATH, 'readWrite')
-    await file.write([Buffer.from(text.replace('"formatVersion": 1', '"formatVersion": 2'))], 0)
-    await file.close()
+    const { checksum: _, ...fields } = JSON.parse(Buffer.from(fs.contents(PATH)).toString())
+    const newer = { ...fields, formatVersion: 2, notKnownYet: 1 }
+    const checksum = createHash('sha256').update(JSON.stringify(newer)).digest('hex')
+    await rewrite(fs, JSON.stringify({ ...newer, checksum }))
     await expect(readMetadata(fs, DIRECTORY)).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',
       details: { file: PATH, formatVersion: 2, formatVersionMax: 1 },
     })
+  })
+
+  test('with a damaged version is damaged, not newer (F25)', async () => {
+    const fs = await stored()
+    const text = Buffer.from(fs.contents(PATH)).toString()
+    await rewrite(fs, text.replace('"formatVersion": 1', '"formatVersion": 9'))
+    await expect(readMetadata(fs, DIRECTORY)).rejects.toMatchObject({ code: 'METADATA_CORRUPT' })
   })
 })
