@@ -3,14 +3,8 @@
 
 import type { Checker } from './checkers/checker.ts'
 import { CheckFailure } from './checkers/checker.ts'
-import { Acknowledged } from './checkers/acknowledged.ts'
-import { Answers } from './checkers/answers.ts'
-import { ClientHistory } from './checkers/client-history.ts'
-import { CommittedLog } from './checkers/committed-log.ts'
+import { allCheckers } from './checkers/all.ts'
 import { ElectionSafety } from './checkers/election-safety.ts'
-import { LogMatching } from './checkers/log-matching.ts'
-import { Monotone } from './checkers/monotone.ts'
-import { StateMachineSafety } from './checkers/state-machine-safety.ts'
 import { SimCluster } from './cluster.ts'
 import { FaultInjector, someMajority } from './faults.ts'
 import type { SimMember } from './member.ts'
@@ -77,16 +71,7 @@ class Run {
     const { plan, traceLevel = 'off', traceLinesMax } = options
     this.#plan = plan
     this.#options = options
-    const checkers: Checker[] = [
-      this.#elections,
-      new LogMatching(),
-      new CommittedLog(),
-      new StateMachineSafety(),
-      new Monotone(),
-      new Answers(),
-      new Acknowledged(),
-      new ClientHistory(),
-    ]
+    const checkers: readonly Checker[] = [this.#elections, ...allCheckers()]
     const limit = traceLinesMax === undefined ? {} : { traceLinesMax }
     this.#cluster = new SimCluster({ plan, checkers, traceLevel, ...limit })
     const cluster = this.#cluster
@@ -247,7 +232,7 @@ class Run {
   }
 }
 
-function describeFailure(error: unknown): RunFailure {
+export function describeFailure(error: unknown): RunFailure {
   if (error instanceof CheckFailure) return { checker: error.checker, what: error.message, error }
   if (!(error instanceof Error)) return { checker: 'unknown', what: String(error), error }
   const details = 'details' in error ? ` ${JSON.stringify(error.details)}` : ''

@@ -6,8 +6,8 @@ import { planOf } from './plan.ts'
 import { runPlan } from './run.ts'
 import { knownSeeds } from './seeds.ts'
 
-/** About 3,000 virtual seconds. */
-const SEEDS = Array.from({ length: 32 }, (_, i) => 1001 + i)
+/** About 2,000 virtual seconds. */
+const SEEDS = Array.from({ length: 20 }, (_, i) => 1001 + i)
 
 async function mustHold(seed: number): Promise<number> {
   const { failure, virtualMs } = await runPlan({ plan: planOf(seed) })
@@ -22,7 +22,7 @@ test('whole clusters keep every promise under random faults (F57)', {
 }, async () => {
   let virtualMs = 0
   for (const seed of SEEDS) virtualMs += await mustHold(seed)
-  expect(virtualMs).toBeGreaterThan(1_500_000)
+  expect(virtualMs).toBeGreaterThan(1_000_000)
 })
 
 test.for(knownSeeds())(

@@ -1,0 +1,22 @@
+// Every checker that watches any run, anew for each. Election safety is left to whoever wants its count.
+
+import { Acknowledged } from './acknowledged.ts'
+import { Answers } from './answers.ts'
+import type { Checker } from './checker.ts'
+import { ClientHistory } from './client-history.ts'
+import { CommittedLog } from './committed-log.ts'
+import { LogMatching } from './log-matching.ts'
+import { Monotone } from './monotone.ts'
+import { StateMachineSafety } from './state-machine-safety.ts'
+
+export function allCheckers(): readonly Checker[] {
+  return [
+    new LogMatching(),
+    new CommittedLog(),
+    new StateMachineSafety(),
+    new Monotone(),
+    new Answers(),
+    new Acknowledged(),
+    new ClientHistory(),
+  ]
+}

@@ -1,0 +1,212 @@
+// Deliberately broken builds: each changes one place of the source as it is loaded (mutate.ts), and some checker must catch
+// it. Nothing of this is in the product: the product's files stay as they are, and a change that is no longer found in
+// them fails the test that uses it.
+
+export interface Mutant {
+  readonly name: string
+  /** What is wrong with this build, as docs/testing.md puts it. */
+  readonly what: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+  /**
+   * Checkers that may notice it first. `InvariantViolation` and `RaftbaseError` are the product's own: it trips over itself,
+   * or ends for a reason nobody gave it.
+   */
+  readonly caughtBy: readonly string[]
+  /** Caught within so many seeds from `fromSeed` on, 1 if left out. */
+  readonly seedsMax: number
+  readonly fromSeed?: number
+  /** It is told this story instead of random faults. */
+  readonly story?: 'cutOffAndBack' | 'splitWhileJoint'
+  /** Every run of it has these kinds of faults among its own. */
+  readonly with?: MutantConditions
+}
+
+/** What a run must have for the mutant to matter at all; drawn by chance otherwise. */
+export interface MutantConditions {
+  readonly damage?: boolean
+  readonly doubles?: boolean
+}
+
+const RAFT = 'member/src/raft'
+const NODE = 'member/src/node'
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'no-flush',
+    what: 'the log is written and not flushed',
+    file: 'member/src/wal/segment-writer.ts',
+    from: 'await this.#file.writeAndFlush([record], this.#tail)',
+    to: 'await this.#file.write([record], this.#tail)',
+    caughtBy: ['RaftbaseError', 'acknowledged', 'election safety', 'leader completeness'],
+    seedsMax: 20,
+  },
+  {
+    name: 'early-acknowledgement',
+    what: 'a follower acknowledges entries before its flush',
+    file: `${RAFT}/state.ts`,
+    from: 'if (!message.reject && message.index > this.log.persisted) return true',
+    to: '',
+    caughtBy: ['acknowledged', 'leader completeness'],
+    seedsMax: 100,
+  },
+  {
+    name: 'early-vote',
+    what: 'a vote leaves before its flush',
+    file: `${RAFT}/state.ts`,
+    from: "case 'MsgVoteResp':\n        return !message.reject || this.term > this.durableTerm",
+    to: "case 'MsgVoteResp':\n        return false",
+    caughtBy: ['election safety', 'monotone'],
+    seedsMax: 100,
+  },
+  {
+    name: 'double-vote',
+    what: 'a member votes for every candidate of a term',
+    file: `${RAFT}/election.ts`,
+    from: "if (state.vote !== message.from && !isFree && !asksAhead) return 'alreadyVoted'",
+    to: 'void [isFree, asksAhead]',
+    caughtBy: ['election safety', 'InvariantViolation'],
+    seedsMax: 40,
+  },
+  {
+    name: 'forgotten-vote',
+    what: 'a restart forgets whom the member voted for',
+    file: `${NODE}/recovery.ts`,
+    from: 'vote: term === stored.term ? stored.vote : undefined,',
+    to: 'vote: undefined,',
+    caughtBy: ['election safety'],
+    seedsMax: 300,
+  },
+  {
+    name: 'forgotten-term',
+    what: 'a restart begins at the term of the last applied entry',
+    file: `${NODE}/recovery.ts`,
+    from: 'const term = Math.max(stored.term, appliedTerm)',
+    to: 'const term = Math.max(this.#entries.at(-1)?.term ?? 0, appliedTerm)',
+    caughtBy: ['monotone', 'election safety'],
+    seedsMax: 20,
+  },
+  {
+    name: 'old-log-wins',
+    what: 'votes are given whatever the log of the candidate (§5.4.1)',
+    file: `${RAFT}/election.ts`,
+    from: "if (!state.log.isUpToDate({ index: message.lastIndex, term: message.lastTerm }))\n    return 'logBehind'",
+    to: '',
+    caughtBy: ['leader completeness', 'acknowledged', 'InvariantViolation', 'state-machine safety'],
+    seedsMax: 20,
+  },
+  {
+    name: 'commit-past-match',
+    what: 'heartbeats tell a commit index beyond what the follower’s log was compared for',
+    file: `${RAFT}/replication.ts`,
+    from: "const commit = Math.min(progress.match, state.log.effective)\n    const { id, term } = state\n    state.send({ type: 'MsgHeartbeat'",
+    to: "const commit = state.log.effective\n    const { id, term } = state\n    state.send({ type: 'MsgHeartbeat'",
+    caughtBy: ['leader completeness', 'state-machine safety', 'InvariantViolation'],
+    seedsMax: 100,
+  },
+  {
+    name: 'conflicts-kept',
+    what: 'a follower keeps entries that conflict with the leader’s (§5.3)',
+    file: `${RAFT}/log.ts`,
+    from: 'while (i < entries.length && this.has(entries[i]!.index, entries[i]!.term)) i++',
+    to: 'while (i < entries.length && this.term(entries[i]!.index) !== undefined) i++',
+    caughtBy: ['leader completeness', 'log matching', 'state-machine safety', 'InvariantViolation'],
+    seedsMax: 50,
+  },
+  {
+    name: 'checksum-ignored',
+    what: 'the checksum of a log record is not looked at',
+    file: 'member/src/wal/record.ts',
+    from: 'return crc32(payload, seedOf(place)) === header.payloadChecksum',
+    to: 'return crc32(payload, seedOf(place)) >= 0',
+    caughtBy: [
+      'RaftbaseError',
+      'state-machine safety',
+      'leader completeness',
+      'log matching',
+      'acknowledged',
+      'linearizability',
+      'InvariantViolation',
+    ],
+    seedsMax: 300,
+    with: { damage: true },
+  },
+  {
+    name: 'read-unconfirmed',
+    what: 'a leader answers reads without asking whether it still leads (§6.4)',
+    file: `${RAFT}/read-index.ts`,
+    from: 'state.reads.confirm(state.tracker.quorumRound())',
+    to: 'state.reads.confirm(state.reads.newest)',
+    caughtBy: ['linearizability'],
+    seedsMax: 40,
+    fromSeed: 28,
+  },
+  {
+    name: 'fresh-leader-reads',
+    what: 'a new leader answers reads before it has committed an entry of its own (F46)',
+    file: `${RAFT}/read-index.ts`,
+    from: 'if (!state.reads.hasWaiting || !state.hasCommittedInTerm) return',
+    to: 'if (!state.reads.hasWaiting) return',
+    caughtBy: ['linearizability'],
+    seedsMax: 60,
+    fromSeed: 11,
+  },
+  {
+    name: 'carried-twice',
+    what: 'a leader takes a carried request each time it arrives',
+    file: `${NODE}/forward-filter.ts`,
+    from: "return window.accepted[sequence % WINDOW] === 1 ? 'seen' : 'new'",
+    to: "return 'new'",
+    caughtBy: ['acknowledged'],
+    seedsMax: 20,
+    with: { doubles: true },
+  },
+  {
+    name: 'dishonest-timeout',
+    what: 'a deadline is answered with "certainly not done"',
+    file: `${NODE}/proposals.ts`,
+    from: "proposal.sentTerm === undefined\n          ? new RaftbaseError('TIMEOUT'",
+    to: "proposal.deadlineMs >= 0\n          ? new RaftbaseError('TIMEOUT'",
+    caughtBy: ['acknowledged'],
+    seedsMax: 50,
+  },
+  {
+    name: 'no-deadline',
+    what: 'deadlines of writes are not looked at',
+    file: `${NODE}/proposals.ts`,
+    from: 'if (proposal.deadlineMs > nowMs) continue',
+    to: 'if (proposal.deadlineMs > 0 || nowMs > 0) continue',
+    caughtBy: ['answers'],
+    seedsMax: 20,
+  },
+  {
+    name: 'no-pre-vote',
+    what: 'a member that hears no leader starts an election without a pre-vote (§9.6)',
+    file: `${RAFT}/election.ts`,
+    from: "becomePreCandidate(state, reason)\n  state.votes.set(state.id, true)\n  askForVotes(state, 'MsgPreVote', false)\n  tally(state)",
+    to: 'void becomePreCandidate\n  elect(state, reason, false)',
+    caughtBy: ['undisturbed leader'],
+    seedsMax: 5,
+    story: 'cutOffAndBack',
+  },
+  {
+    name: 'half-of-joint',
+    what: 'in a joint configuration the new half alone commits (§6)',
+    file: `${RAFT}/tracker.ts`,
+    from: 'if (this.#votersOutgoing.length === 0) return incoming\n    return Math.min(incoming, this.#count(this.#votersOutgoing, matchOf))',
+    to: 'return incoming',
+    caughtBy: ['leader completeness', 'election safety', 'acknowledged', 'linearizability'],
+    seedsMax: 5,
+    story: 'splitWhileJoint',
+  },
+  {
+    name: 'gives-up',
+    what: 'a candidate that got no answer never asks again',
+    file: `${RAFT}/election.ts`,
+    from: 'if (state.electionElapsed < state.electionTimeout) return\n',
+    to: "if (state.electionElapsed < state.electionTimeout || state.role !== 'follower') return\n",
+    caughtBy: ['liveness', 'answers'],
+    seedsMax: 50,
+  },
+]
