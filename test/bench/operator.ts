@@ -13,6 +13,8 @@ const COUNT = Number(process.env['RAFTBASE_BENCH_CLUSTERS'] ?? 200)
 const SETTLE_MS = 20_000
 const IDLE_MS = Number(process.env['RAFTBASE_BENCH_IDLE_MS'] ?? 60_000)
 const CHANGES = 20
+/** Changes in quick succession afterwards, to see whether memory grows with them. */
+const CHURN = Number(process.env['RAFTBASE_BENCH_CHURN'] ?? 2000)
 
 if (missingApiServer('the benchmark of the operator') !== undefined) process.exit(0)
 
@@ -60,6 +62,9 @@ async function measure(): Promise<void> {
   print('  requests to the API server', String((await apiRequests()) - apiBefore), '')
   print('status streams held open', String(scene.streamCount), String(COUNT * 3))
   await measureChanges()
+  await churn()
+  const [afterMib] = await use()
+  print(`resident memory after ${CHURN} more changes`, `${afterMib.toFixed(0)} MiB`, '<= 300 MB')
 }
 
 /** From the event of a new leader to the status of the RaftCluster, as a watcher would see it. */
@@ -78,6 +83,14 @@ async function measureChanges(): Promise<void> {
   const [median, worst] = [delaysMs[CHANGES / 2]!, delaysMs.at(-1)!]
   print('a new leader shows after, median', `${median.toFixed(0)} ms`, '< 1000 ms')
   print('a new leader shows after, worst', `${worst.toFixed(0)} ms`, '< 1000 ms')
+}
+
+async function churn(): Promise<void> {
+  for (let i = 0; i < CHURN; i++) {
+    scene.changeLeader(i % COUNT)
+    await sleep(5)
+  }
+  await sleep(SETTLE_MS)
 }
 
 async function use(): Promise<[number, number]> {

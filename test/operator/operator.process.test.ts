@@ -10,7 +10,7 @@ import { OperatorProcess, plainKubeconfig } from './support/operator-process.ts'
 /** With the durations of production. */
 const HANDOVER_MS = 15_000
 /** Tests in which the exact time does not matter do not wait for it. */
-const QUICK = ['-lease-duration', '3s', '-renew-deadline', '2s', '-retry-period', '300ms']
+const QUICK = ['-lease-duration', '5s', '-renew-deadline', '4s', '-retry-period', '300ms']
 const SLOW: readonly string[] = []
 const TEST_MS = 120_000
 
@@ -104,8 +104,9 @@ describe('two operators (F56)', () => {
       await one.exited
       const killedAtMs = performance.now()
       createCluster('demo')
-      await until('two makes the cluster', () => hasStatefulSet('demo'), 30_000)
+      await until('two leads', () => two.isLeading, 30_000)
       expect(performance.now() - killedAtMs).toBeLessThan(HANDOVER_MS + 500)
+      await until('two makes the cluster', () => hasStatefulSet('demo'))
       expect(two.isLeading).toBe(true)
     },
     TEST_MS,

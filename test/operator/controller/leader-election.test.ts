@@ -238,6 +238,17 @@ describe('losing leadership', () => {
     expect([one.state, two.state]).toEqual(['lost', 'leading'])
   })
 
+  test('a process that was stopped beyond its deadline ends even when nobody has taken the Lease', async () => {
+    const one = launch('one')
+    await settle()
+    await pass(4000)
+    one.time.isStopped = true
+    await pass(12_000)
+    one.time.isStopped = false
+    await pass(250)
+    expect([one.state, leaseSpec()['holderIdentity']]).toEqual(['lost', 'one'])
+  })
+
   test('a stall shorter than the deadline costs nothing', async () => {
     const one = launch('one')
     await settle()
