@@ -244,6 +244,10 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     expect(status.members).toHaveLength(3)
     expect(status.conditions).toHaveLength(10)
     expect(world.reasons).toEqual(['BootstrapStarted', 'ClusterFormed', 'LeaderElected'])
+    const onPods = world.events.filter(({ regarding }) => regarding.kind === 'Pod')
+    expect(onPods.map(({ reason, regarding }) => [reason, regarding.metadata.name])).toEqual([
+      ['LeaderElected', 'demo-1'],
+    ])
     const before = await world.versions()
     await world.passes(2)
     expect(await world.versions()).toEqual(before)

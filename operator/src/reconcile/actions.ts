@@ -47,6 +47,8 @@ export interface PlannedEvent {
   readonly message: string
   /** The member it is about; its pod gets the event too. */
   readonly member?: string
+  /** What tells it from the one before of the same reason and member, which is not repeated for some minutes. */
+  readonly occasion?: string
 }
 
 export type Next =

@@ -96,7 +96,7 @@ async function applyChild(
       reason: 'DriftReverted',
       action: 'Apply',
       message: `${action.title} ${action.object.metadata.name} had been changed, and was set back`,
-      member: action.title,
+      occasion: action.title,
     },
   ]
 }

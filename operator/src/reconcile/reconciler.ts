@@ -98,7 +98,7 @@ export class ClusterReconciler implements Reconciler {
   ): Promise<ReconcileResult> {
     const { api } = this.#options
     const cluster = await this.#writeStatus(observed.cluster, planned.status, memory, signal)
-    this.#tell(cluster, planned.events)
+    this.#tell(observed, planned.events)
     const log = this.#logFor(cluster, reconcileId)
     if (planned.actions.some(isWeighty) && !(await this.#isCurrent(cluster, signal))) {
       return { kind: 'wait', afterMs: CONFLICT_WAIT_MS, reason: 'Outdated' }
@@ -107,7 +107,7 @@ export class ClusterReconciler implements Reconciler {
       try {
         const told = await execute(action, { api, cluster, children: observed.children, signal })
         log.info({ action: describeAction(action) }, 'carried out')
-        this.#tell(cluster, told)
+        this.#tell(observed, told)
       } catch (error) {
         if (!isKubeError(error) || !isRefusal(error)) throw error
         return await this.#rejected(action, error, { observed, cluster, memory, signal })
@@ -142,8 +142,8 @@ export class ClusterReconciler implements Reconciler {
     }
     memory.rejection = rejection
     const second = plan({ ...observed, cluster, rejection })
-    const after = await this.#writeStatus(cluster, second.status, memory, signal)
-    this.#tell(after, second.events)
+    await this.#writeStatus(cluster, second.status, memory, signal)
+    this.#tell(observed, second.events)
     return { kind: 'retry', reason: 'Rejected', cause: error }
   }
 
@@ -155,8 +155,8 @@ export class ClusterReconciler implements Reconciler {
     if (isOver) return
     const { rejection: _, ...rest } = observed
     const second = plan({ ...rest, cluster })
-    const after = await this.#writeStatus(cluster, second.status, memory, signal)
-    this.#tell(after, second.events)
+    await this.#writeStatus(cluster, second.status, memory, signal)
+    this.#tell(observed, second.events)
   }
 
   /** Written only when it says something new, and only over the version it was derived from. */
@@ -205,11 +205,19 @@ export class ClusterReconciler implements Reconciler {
     throw error
   }
 
-  #tell(cluster: RaftCluster, events: readonly PlannedEvent[]): void {
+  /** On the RaftCluster, and what is about a member on its pod as well. */
+  #tell(observed: Observed, events: readonly PlannedEvent[]): void {
+    const { recorder } = this.#options
     // The recorder wants the object as it travels; a RaftCluster read from it has the same head.
-    const { apiVersion, kind, metadata } = cluster
-    for (const event of events) {
-      this.#options.recorder.record({ ...event, regarding: { apiVersion, kind, metadata } })
+    const { apiVersion, kind, metadata } = observed.cluster
+    const { namespace } = metadata
+    for (const { member, occasion = '', ...event } of events) {
+      const told = { ...event, member: `${member ?? ''}/${occasion}` }
+      recorder.record({ ...told, regarding: { apiVersion, kind, metadata } })
+      const pod = observed.pods.find(({ name }) => name === member)
+      if (pod === undefined) continue
+      const head = { name: pod.name, namespace, uid: pod.uid }
+      recorder.record({ ...told, regarding: { apiVersion: 'v1', kind: 'Pod', metadata: head } })
     }
   }
 

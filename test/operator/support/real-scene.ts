@@ -126,7 +126,9 @@ export class RealScene {
   }
 
   get reasons(): readonly string[] {
-    return this.events.map(({ reason }) => reason)
+    return this.events
+      .filter(({ regarding }) => regarding.kind === 'RaftCluster')
+      .map(({ reason }) => reason)
   }
 
   /** So many passes, each with caches that show what is there; what the last one answered. */

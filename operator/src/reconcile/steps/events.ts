@@ -72,7 +72,8 @@ function leaderEvents(before: RaftClusterStatus, after: RaftClusterStatus): Plan
   if (leader === undefined) return []
   if (before.leader?.name === leader.name && before.leader.term === leader.term) return []
   const message = `${leader.name} leads in term ${leader.term}`
-  return [{ ...normal('LeaderElected', 'Elect', message), member: `${leader.name}/${leader.term}` }]
+  const event = normal('LeaderElected', 'Elect', message)
+  return [{ ...event, member: leader.name, occasion: String(leader.term) }]
 }
 
 function quorumEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
