@@ -70,11 +70,19 @@ function alarmsOf({ stateMachine, quotaBytes, isDiskFull }: StatusParts): readon
   return isDiskFull || stateMachine.quotaUsedBytes >= quotaBytes ? ['NOSPACE'] : []
 }
 
+/** By name, two lives of one name by id. */
 function membersOf({ members, confState }: StateMachine): readonly ConfiguredMember[] {
-  return [...members.values()].map(({ id, name, peerUrls, clientUrls, apiUrls, version }) => {
+  const order = [...members.values()].toSorted(
+    (a, b) => compare(a.name, b.name) || compare(a.id, b.id),
+  )
+  return order.map(({ id, name, peerUrls, clientUrls, apiUrls, version }) => {
     const role = confState.learners.includes(id) ? 'learner' : 'voter'
     return { id, name, role, peerUrls, clientUrls, apiUrls, version }
   })
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function peersOf({ identity, stateMachine, raft, isConnected }: StatusParts): readonly PeerInfo[] {
