@@ -10,7 +10,9 @@ import { namespaceOf } from '../support/run.ts'
 import { waitFor } from '../support/wait.ts'
 
 const NAMESPACE = namespaceOf('leader-pod-deleted')
+/** From a death to the table that shows who leads now; a leader that is told to stop takes up to five to hand over first. */
 const SHOWN_MS_MAX = 2_000
+const HAND_OVER_MS_MAX = 5_000
 /** Without an acknowledgement, for a client that keeps a connection to the member that dies. */
 const GAP_MS_MAX = 5_000
 
@@ -21,11 +23,11 @@ afterAll(async () => {
 })
 
 test.each([
-  { how: 'killed', args: ['--grace-period=0', '--force'] },
-  { how: 'deleted', args: [] },
+  { how: 'killed', args: ['--grace-period=0', '--force'], shownMsMax: SHOWN_MS_MAX },
+  { how: 'deleted', args: [], shownMsMax: HAND_OVER_MS_MAX + SHOWN_MS_MAX },
 ])(
-  'a leader that is $how is followed by another within two seconds, and comes back with its data',
-  async ({ how, args }) => {
+  'a leader that is $how is followed by another in time, and comes back with its data',
+  async ({ how, args, shownMsMax }) => {
     onTestFailed(() => printDiagnostics(NAMESPACE))
     cluster ??= await RaftCluster.create(NAMESPACE, 'demo', {
       replicas: 3,
@@ -54,18 +56,21 @@ test.each([
     await waitFor({ what: 'the watch to begin', timeoutMs: 10_000 }, async () =>
       watch.lines.length > 0 ? true : { notYet: watch.lines },
     )
-    const deletedMs = performance.now()
+    const askedMs = performance.now()
     await kubectl(['delete', 'pod', leader, '-n', NAMESPACE, '--wait=false', ...args])
+    // kubectl takes its time to start; the pod lives until the API server has been told.
+    const toldMs = performance.now()
     const shown = await waitFor(
       { what: 'another leader', timeoutMs: 30_000, periodMs: 20 },
       async () => {
         const line = watch.lines.find(
-          ({ atMs, text }) => atMs > deletedMs && ![leader, ''].includes(text),
+          ({ atMs, text }) => atMs > askedMs && ![leader, ''].includes(text),
         )
         return line ?? { notYet: watch.lines }
       },
     )
     await watch.stop()
+    const shownMs = Math.max(0, shown.atMs - toldMs)
 
     const after = await cluster.shows(`${leader} to be back`, 90_000, ({ status }) => {
       const member = status?.members?.find(({ name }) => name === leader)
@@ -77,10 +82,10 @@ test.each([
     await writer.stop()
 
     console.info(
-      `${leader} ${how}: ${shown.text} shown as leader after ${Math.round(shown.atMs - deletedMs)} ms; ` +
+      `${leader} ${how}: ${shown.text} shown as leader after ${Math.round(shownMs)} ms; ` +
         `${verified} writes there, ${longestGapMs} ms without an acknowledgement`,
     )
-    expect(shown.atMs - deletedMs).toBeLessThan(SHOWN_MS_MAX)
+    expect(shownMs).toBeLessThan(shownMsMax)
     expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
     const returned = (await cluster.pods()).find(({ metadata }) => metadata.name === leader)!
     expect(returned.metadata.uid).not.toBe(pod.metadata.uid)
