@@ -210,8 +210,9 @@ export class Controller {
     if (this.#complaints.delete(key)) {
       this.#options.log.info({ cluster: key }, 'reconciled again')
     }
-    const resyncMs = RESYNC_MS * (1 + fraction(prng) / 10)
-    this.queue.addAfter(key, result.kind === 'wait' ? result.afterMs : resyncMs)
+    // Spread out: clusters that were looked at together, after a restart all of them, need not be so for ever.
+    const afterMs = result.kind === 'wait' ? result.afterMs : RESYNC_MS
+    this.queue.addAfter(key, afterMs * (1 + fraction(prng) / 10))
   }
 
   #complain(

@@ -117,7 +117,7 @@ export class Informer {
         await this.#recover(error, signal)
       }
     }
-    this.#options.observer?.synced(false)
+    if (this.#hasSynced) this.#options.observer?.synced(false)
   }
 
   async #relist(signal: AbortSignal): Promise<void> {

@@ -187,6 +187,23 @@ test('wait looks again after its time, retry and errors after growing ones, term
   expect([count('terminal'), count('done')]).toEqual([1, 1])
 })
 
+test('clusters that wait for the same time do not come back together', async () => {
+  const names = Array.from({ length: 12 }, (_, i) => `c${i}`)
+  for (const name of names) create(CLUSTERS, name)
+  const gaps: number[] = []
+  const before = new Map<string, number>()
+  await work(newController(), (name) => {
+    const nowMs = performance.now()
+    const lastMs = before.get(name)
+    if (lastMs !== undefined) gaps.push(nowMs - lastMs)
+    before.set(name, nowMs)
+    return Promise.resolve({ kind: 'wait', afterMs: 1000 })
+  })
+  await until('each came twice', () => gaps.length >= names.length)
+  expect(Math.min(...gaps)).toBeGreaterThanOrEqual(999)
+  expect(Math.max(...gaps) - Math.min(...gaps)).toBeGreaterThan(20)
+})
+
 test('a server that asks for patience is given it', async () => {
   create(CLUSTERS, 'demo')
   const times: number[] = []
