@@ -17,7 +17,7 @@ import { isBug, isDamageReport, SimMember } from './member.ts'
 import { SimNetwork } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Trace, type TraceLevel } from './trace.ts'
-import { World } from './world.ts'
+import { type Owner, World } from './world.ts'
 
 const TOKEN = 'sim'
 
@@ -68,7 +68,7 @@ export class SimCluster implements View {
       const message = decodePeerMessage(parcel.bytes, parcel)
       for (const checker of this.#checkers) checker.onMessage?.(message, this)
     }
-    world.observe(() => this.#look())
+    world.observe((owner) => this.#look(owner))
     const initial = Array.from({ length: plan.members }, (_, i): InitialMember => {
       const name = `n${i + 1}`
       return { name, peerUrls: [`sim://${name}`] }
@@ -174,12 +174,15 @@ export class SimCluster implements View {
     return member
   }
 
-  /** Whatever just happened, no member may show anything that must never be. */
-  #look(): void {
-    for (const member of this.members) {
-      if (member.member === undefined) continue
-      for (const checker of this.#checkers) checker.onEvent?.(member, this)
-    }
+  /**
+   * Whatever just happened in a member, it may not show anything that must never be. What a message changes is seen at the
+   * end of the turn that it begins.
+   */
+  #look(owner: Owner | undefined): void {
+    if (owner === undefined) return
+    const member = this.members.find(({ process }) => process === owner)
+    if (member?.member === undefined) return
+    for (const checker of this.#checkers) checker.onEvent?.(member, this)
   }
 
   #onLog(member: SimMember, ...line: Parameters<LogSink>): void {

@@ -39,7 +39,7 @@ export class World {
   readonly #queue = new EventQueue()
   #mustDrain = false
   #failure: unknown
-  #onEvent: () => void = () => undefined
+  #onEvent: (owner: Owner | undefined) => void = () => undefined
   #sameMomentCount = 0
 
   /** Milliseconds since the run began. */
@@ -56,8 +56,8 @@ export class World {
     return this.#order
   }
 
-  /** Called after each event that may have changed something, with every promise settled. */
-  observe(onEvent: () => void): void {
+  /** Called after each event that may have changed something, with its owner and every promise settled. */
+  observe(onEvent: (owner: Owner | undefined) => void): void {
     this.#onEvent = onEvent
   }
 
@@ -112,7 +112,7 @@ export class World {
       if (!this.#mustDrain) continue
       await drain()
       this.#mustDrain = false
-      this.#guard(this.#onEvent)
+      this.#guard(() => this.#onEvent(event.owner))
       if (isDone()) return
     }
     if (this.#failure === undefined) this.#nowMs = Math.max(this.#nowMs, untilMs)
