@@ -132,8 +132,13 @@ export class World implements Gate, Scene {
     }
   }
 
+  /** The world goes on meanwhile. */
   async travel(): Promise<void> {
-    for (let count = this.#prng.next(4); count >= 0; count -= 1) await Promise.resolve()
+    if (this.#prng.next(4) === 0) this.members.step()
+    const isSlow = this.#prng.next(8) === 0
+    for (let count = this.#prng.next(isSlow ? 60 : 4); count >= 0; count -= 1) {
+      await Promise.resolve()
+    }
   }
 
   before(effect: SideEffect): void {
@@ -197,7 +202,7 @@ export class World implements Gate, Scene {
     const reconciler = new ClusterReconciler({
       api: new SimApi(this.store, this),
       caches,
-      members: this.members,
+      members: { status: (url) => this.travel().then(() => this.members.status(url)) },
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
