@@ -109,11 +109,11 @@ function historyOf(known: {
   readonly hasFormed: boolean
   readonly isLatched: boolean
   readonly hasStatefulSet: boolean
-  readonly recordedPhase: string | undefined
+  readonly recordedPhase: MembershipPhase | undefined
   readonly hasClaims: boolean
 }): History {
   if (known.hasFormed) return 'formed'
-  if (known.recordedPhase === 'Running') return 'forgotten'
+  if (known.recordedPhase === 'Running' || known.recordedPhase === 'Completing') return 'forgotten'
   if (known.hasStatefulSet) {
     return known.recordedPhase === 'Bootstrapping' ? 'bootstrapping' : 'forgotten'
   }
@@ -124,25 +124,30 @@ function historyOf(known: {
 /** In one direction only, whoever is asked first after a restart. */
 function phaseOf(
   history: History,
-  known: { readonly recordedPhase: string | undefined; readonly hasEverybodyData: boolean },
+  known: {
+    readonly recordedPhase: MembershipPhase | undefined
+    readonly hasEverybodyData: boolean
+  },
 ): MembershipPhase {
   if (history === 'none' || history === 'bootstrapping') return 'Bootstrapping'
   // Whoever has not started yet is slow or not scheduled, and must not be taken for one that lost its disk.
-  if (known.recordedPhase === 'Bootstrapping' && !known.hasEverybodyData) return 'Completing'
+  const isMaking = known.recordedPhase === 'Bootstrapping' || known.recordedPhase === 'Completing'
+  if (isMaking && !known.hasEverybodyData) return 'Completing'
   return 'Running'
 }
 
 /** What the members were told last. A file that does not parse was not written by us and counts as none. */
 function recordedMembership(
   object: KubeObject | undefined,
-): { readonly phase: string; readonly clusterId: string | undefined } | undefined {
+): { readonly phase: MembershipPhase; readonly clusterId: string | undefined } | undefined {
   const data = object?.['data'] as Readonly<Record<string, unknown>> | undefined
   const text = data?.[MEMBERSHIP_FILE]
   if (typeof text !== 'string') return undefined
   const parsed = parseMembership(text)
-  return parsed.ok
-    ? { phase: parsed.document.phase, clusterId: parsed.document.clusterId }
-    : undefined
+  if (!parsed.ok) return undefined
+  const { phase, formed, clusterId } = parsed.document
+  if (phase !== 'Bootstrapping') return { phase: 'Running', clusterId }
+  return { phase: formed === true ? 'Completing' : 'Bootstrapping', clusterId }
 }
 
 /** Of the names we want: one that we do not need may be anybody's. */
