@@ -36,6 +36,7 @@ export class SimDisk {
   speed: DiskSpeed
   /** How many times slower than `speed` at present. */
   slowness = 1
+  #wasSlow = false
   #hung: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
   #process: SimProcess | undefined
   #armed: ArmedFault[] = []
@@ -62,6 +63,7 @@ export class SimDisk {
     this.#process = process
     this.#armed = []
     this.injectedCount = 0
+    this.#wasSlow = false
   }
 
   arm(fault: ArmedFault): void {
@@ -103,8 +105,9 @@ export class SimDisk {
     this.#hung = undefined
   }
 
-  get isSlow(): boolean {
-    return this.#hung !== undefined || this.slowness > 1
+  /** Whether any operation of this life of the process was slow or hung, even if the disk is well by now. */
+  get wasSlow(): boolean {
+    return this.#wasSlow
   }
 
   get isFull(): boolean {
@@ -136,7 +139,9 @@ export class SimDisk {
     const isFlush = operation.kind.toLowerCase().includes('flush')
     const share = this.#prng.next(1024) / 1024
     const ms = isFlush ? flushMs * (1 + share) : changeMs * share
+    if (this.#hung !== undefined || this.slowness > 1) this.#wasSlow = true
     if (this.#hung !== undefined) await this.#hung.promise
+    if (this.slowness > 1) this.#wasSlow = true
     await process.sleep(ms * this.slowness)
   }
 }

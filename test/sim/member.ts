@@ -260,7 +260,7 @@ export function isBug(member: SimMember, cause: unknown): boolean {
   if (!(cause instanceof RaftbaseError)) return true
   const { disk } = member
   if (disk.injectedCount > 0) return isDamageReport(cause) && !member.isDamaged
-  if (disk.isSlow && cause.code === 'DISK_FAILED') return false
+  if (disk.wasSlow && cause.code === 'DISK_FAILED') return false
   if (disk.isFull && (cause.code === 'NO_SPACE' || cause.code === 'DISK_FAILED')) return false
   return !(member.isDamaged && isDamageReport(cause))
 }
