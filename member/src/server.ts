@@ -32,6 +32,7 @@ import {
   DEFAULT_TRANSPORT_LIMITS,
   PEER_PROTOCOL_VERSION,
   type PeerAnswer,
+  type PeerNetwork,
   PeerTransport,
   tcpNetwork,
 } from './transport/peer-transport.ts'
@@ -136,6 +137,8 @@ function createStarter(
   const { config, log, host } = options
   const onFailure = (error: unknown): void => options.onFailure(asError(error))
   const membership = membershipSource(config, { log, host })
+  // One for everything that resolves names: each name is looked up once at a time.
+  const network = tcpNetwork()
   return new Starter({
     host,
     configured: {
@@ -150,8 +153,8 @@ function createStarter(
     timers: systemTimers,
     log,
     membership,
-    askPeers,
-    openMember: (opening) => openMember({ ...options, ...opening, onFailure }),
+    askPeers: (identity, members) => askPeers(network, identity, members),
+    openMember: (opening) => openMember({ ...options, ...opening, network, onFailure }),
     onFailure,
     graceMs: TRANSPORT_GRACE_MS,
   })
@@ -188,10 +191,10 @@ async function readStart(path: string, bytesMax: number): Promise<string> {
 
 /** Whoever cannot be resolved or does not answer in time has no say. */
 async function askPeers(
+  network: PeerNetwork,
   identity: Identity,
   members: readonly InitialMember[],
 ): Promise<readonly PeerAnswer[]> {
-  const network = tcpNetwork()
   const answers = await Promise.all(
     members
       .flatMap((member) => member.peerUrls)
@@ -213,10 +216,11 @@ async function openMember(
     readonly config: MemberConfig
     readonly log: Logger
     readonly metrics: NodeMetrics
+    readonly network: PeerNetwork
     readonly onFailure: (error: unknown) => void
   },
 ): Promise<Member> {
-  const { config, metrics, directory, plan, onFailure, onRemoved } = options
+  const { config, metrics, network, directory, plan, onFailure, onRemoved } = options
   const { identity } = directory
   const log = options.log.child({ memberId: identity.memberId, cluster: identity.clusterId })
   const [clock, timers, prng] = [systemClock, systemTimers, systemPrng()]
@@ -224,7 +228,7 @@ async function openMember(
   const transport = new PeerTransport({
     identity: { ...identity, protocolVersion: PEER_PROTOCOL_VERSION },
     listen: config.listenPeer,
-    network: tcpNetwork(),
+    network,
     clock,
     timers,
     prng,

@@ -63,12 +63,35 @@ const LOOKUP_CALLBACKS_MAX = 16
 
 type LookupCallback = Parameters<LookupFunction>[2]
 
+/** Names that are looked up at the same time: the pool has four threads, and the disk must find one. */
+const LOOKUPS_MAX = 2
+
+/** The system's lookup, or one that a test brings. */
+export type Lookup = (
+  hostname: string,
+  options: LookupOptions,
+  callback: (
+    error: NodeJS.ErrnoException | null,
+    address: string | LookupAddress[],
+    family?: number,
+  ) => void,
+) => void
+
 /**
  * A name server that does not answer holds a thread of libuv's pool, which the disk needs as well: one at a time for each
- * name, however often it is dialled. The number of names is the number of peer URLs.
+ * name, however often it is dialled, and two at a time altogether. The number of names is the number of peer URLs.
  */
-function sharedLookup(): LookupFunction {
+export function sharedLookup(lookupOne: Lookup = lookup): LookupFunction {
   const waiting = new Map<string, LookupCallback[]>()
+  const queue: (() => void)[] = []
+  let running = 0
+  const runNext = (): void => {
+    if (running >= LOOKUPS_MAX) return
+    const run = queue.shift()
+    if (run === undefined) return
+    running++
+    run()
+  }
   return (hostname: string, options: LookupOptions, callback: LookupCallback) => {
     const key = `${hostname} ${options.family ?? 0} ${options.all === true}`
     const callbacks = waiting.get(key)
@@ -79,14 +102,15 @@ function sharedLookup(): LookupFunction {
       return
     }
     waiting.set(key, [callback])
-    lookup(
-      hostname,
-      options,
-      (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => {
+    queue.push(() => {
+      lookupOne(hostname, options, (error, address, family) => {
+        running--
         const answered = waiting.get(key) ?? []
         waiting.delete(key)
+        runNext()
         for (const answer of answered) answer(error, address, family)
-      },
-    )
+      })
+    })
+    runNext()
   }
 }
