@@ -4,9 +4,9 @@
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
-import { cordon, missingNodes, uncordon, workerNodes } from '../support/nodes.ts'
+import { cordon, cannotTakeNodes, uncordon, workerNodes } from '../support/nodes.ts'
 import { condition, RaftCluster } from '../support/raft-cluster.ts'
-import { namespaceOf, RUN } from '../support/run.ts'
+import { namespaceOf } from '../support/run.ts'
 
 const NAMESPACE = namespaceOf('pod-unschedulable')
 
@@ -21,11 +21,7 @@ afterAll(async () => {
 test('two of three members form the cluster while the third has no node, and it joins once it has one', async ({
   skip,
 }) => {
-  skip(
-    RUN.cluster === 'current',
-    'pod-unschedulable would close nodes of a cluster that others use',
-  )
-  const reason = await missingNodes('pod-unschedulable', 3)
+  const reason = await cannotTakeNodes('pod-unschedulable', 3)
   skip(reason !== undefined, reason)
   onTestFailed(() => printDiagnostics(NAMESPACE))
   for (const node of (await workerNodes()).slice(2)) {

@@ -1,6 +1,7 @@
 // The nodes members may run on, and what is done to them. A scenario that takes one away needs several.
 
 import { kubectl, tryKubectl } from './kubectl.ts'
+import { RUN } from './run.ts'
 
 interface NodeObject {
   readonly metadata: { readonly name: string }
@@ -21,13 +22,20 @@ export async function workerNodes(): Promise<readonly string[]> {
     .map(({ metadata }) => metadata.name)
 }
 
-/** Says loudly why a scenario is left out; undefined when it can run. */
-export async function missingNodes(scenario: string, needed: number): Promise<string | undefined> {
-  const nodes = await workerNodes()
-  if (nodes.length >= needed) return undefined
-  const reason = `${scenario} needs ${needed} nodes that take pods; this cluster has ${nodes.length}`
-  console.warn(`!!! SKIPPED: ${reason}`)
+/** Says loudly why a scenario that takes nodes away is left out; undefined when it can run. */
+export async function cannotTakeNodes(
+  scenario: string,
+  needed: number,
+): Promise<string | undefined> {
+  const reason = await whyNot(needed)
+  if (reason !== undefined) console.warn(`!!! SKIPPED: ${scenario}: ${reason}`)
   return reason
+}
+
+async function whyNot(needed: number): Promise<string | undefined> {
+  if (RUN.cluster === 'current') return 'it takes nodes away, and others may use this cluster'
+  const { length } = await workerNodes()
+  return length >= needed ? undefined : `it needs ${needed} nodes that take pods, not ${length}`
 }
 
 export async function cordon(node: string): Promise<void> {
