@@ -51,8 +51,20 @@ export function handleVote(state: RaftState, message: MsgVote): void {
     state.electionElapsed = 0
     state.earlyTicks = undefined
   }
+  if (!isPreVote && reason === 'logBehind') askNext(state)
   castVote(state, message, { granted, reason })
   if (isPreVote && !granted) maybeAskAgain(state, message)
+}
+
+/**
+ * There is no leader, and this member's log is longer than the candidate's: it asks next, before the candidate asks again.
+ * Else one that only those elect who cannot store their votes would raise the term for ever, each time sooner than the
+ * others' timeouts, which begin anew with the term (F33).
+ */
+function askNext(state: RaftState): void {
+  if (state.role !== 'follower' || !mayCampaign(state)) return
+  const { heartbeatTicks } = state.config
+  state.earlyTicks = heartbeatTicks + state.prng.next((heartbeatTicks >> 1) + 1)
 }
 
 /**

@@ -70,7 +70,10 @@ export class RaftState {
   heartbeatElapsed = 0
   /** The leader's process is gone or says that it leads no more: it does not count as heard. */
   leaderLost = false
-  /** Ticks until the pre-vote that follows from `leaderLost`, or from a word that may have been the last one. */
+  /**
+   * Ticks until the pre-vote that follows from `leaderLost`, from a word that may have been the last one, or from a vote
+   * refused to a candidate with a shorter log.
+   */
   earlyTicks: number | undefined
   /** The leader of this term that was lost and not heard twice since. */
   doubted: MemberId | undefined
