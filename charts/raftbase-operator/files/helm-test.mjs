@@ -91,6 +91,8 @@ async function ready() {
 async function value(method, body, expected) {
   const response = await fetch(`http://${name}-client.${namespace}.svc:8080/v1/kv/helm-test`, {
     method,
+    // Each attempt finds its way anew: a connection made before the Service was known leads elsewhere for as long as it lives.
+    headers: { connection: 'close' },
     signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     ...(body === undefined ? {} : { body }),
   })
