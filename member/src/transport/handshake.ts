@@ -275,7 +275,7 @@ function text(value: string | undefined, charactersMax: number): string | undefi
     // Malformed percent encoding: the field counts as malformed.
     return undefined
   }
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- refusing control characters is what it is for.
   return decoded.length <= charactersMax && !/[\u0000-\u001f\u007f]/.test(decoded)
     ? decoded
     : undefined
