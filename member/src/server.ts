@@ -18,7 +18,7 @@ import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
 import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
 import { MemberHost } from './node/host.ts'
-import type { Identity, InitialMember } from './node/identity.ts'
+import { type Identity, type InitialMember, memberIdOf } from './node/identity.ts'
 import { Member } from './node/member.ts'
 import { MembershipSource } from './node/membership-source.ts'
 import { NodeMetrics } from './metrics.ts'
@@ -226,7 +226,11 @@ async function openMember(
   const [clock, timers, prng] = [systemClock, systemTimers, systemPrng()]
   let member: Member | undefined
   const transport = new PeerTransport({
-    identity: { ...identity, protocolVersion: PEER_PROTOCOL_VERSION },
+    identity: {
+      ...identity,
+      protocolVersion: PEER_PROTOCOL_VERSION,
+      peerUrls: config.advertisePeerUrls,
+    },
     listen: config.listenPeer,
     network,
     clock,
@@ -241,6 +245,8 @@ async function openMember(
     metrics: metrics.transport,
     isRemoved: (id) => member?.stateMachine.removed.has(id) ?? false,
     hasTakenPart: (id) => member?.hasTakenPart(id) ?? false,
+    isOneOfOurs: ({ memberId, name, incarnation }) =>
+      memberId === memberIdOf(identity.token, name, incarnation),
     onRemoved: () => member?.removedBy(),
   })
   member = await Member.open({

@@ -96,17 +96,7 @@ export class SimCluster implements View {
     for (const member of this.members) if (epochOf(member) > epochOf(newest)) newest = member
     const ids = newest?.member?.stateMachine.members
     if (ids === undefined) return this.members
-    return this.members.filter((member) => ids.has(member.id) && !this.isStranded(member))
-  }
-
-  /**
-   * A known limit (docs/testing.md): a member that was away while the leader joined does not know it, refuses its calls, and
-   * stays behind until another leads. It answers nothing wrong; it is owed nothing here.
-   */
-  isStranded(member: SimMember): boolean {
-    const { leader } = this
-    if (leader === undefined || leader === member || member.member === undefined) return false
-    return leader.knows(member.id) && !member.knows(leader.id)
+    return this.members.filter((member) => ids.has(member.id))
   }
 
   /** A member that is not part of the cluster yet; its process waits to be added. */

@@ -82,7 +82,6 @@ class Campaign {
   #operations = 0
   #elections = 0
   #lives = 0
-  #stranded = 0
   readonly #liveness: number[] = []
 
   constructor(first: number) {
@@ -128,7 +127,6 @@ class Campaign {
     this.#operations += counts.operations
     this.#elections += counts.elections
     this.#lives += counts.lives
-    this.#stranded += counts.stranded
     if (counts.livenessMs > 0) this.#liveness.push(counts.livenessMs)
     if (report.failure === undefined) return
     this.#reports.push(report)
@@ -143,7 +141,7 @@ class Campaign {
       `${Math.round(sorted[Math.floor(sorted.length * share)] ?? 0)} ms`
     console.log(
       `${seconds} s: ${virtual} virtual seconds to seed ${this.#next - 1}, ${this.#operations} requests, ` +
-        `${this.#elections} elections, ${this.#lives} lives, ${this.#stranded} stranded members, ${this.#reports.length} failures; ` +
+        `${this.#elections} elections, ${this.#lives} lives, ${this.#reports.length} failures; ` +
         `a healthy majority serves after ${at(0.5)} (median), ${at(0.99)} (p99)`,
     )
   }

@@ -82,11 +82,6 @@ export class SimMember {
     return this.state === 'running' ? this.#member : undefined
   }
 
-  /** Whether it would listen to that member if that one called. */
-  knows(id: MemberId): boolean {
-    return this.#transport?.knows(id) === true
-  }
-
   get isUp(): boolean {
     return this.state !== 'down'
   }

@@ -32,6 +32,8 @@ export interface Endpoint {
   readonly process: SimProcess
   /** Whether that member is one of its peers. */
   knows(peer: MemberId): boolean
+  /** Lets in a caller of its cluster that it has not heard of; false: there is no room. */
+  admit(peer: MemberId): boolean
   /** Whether it refuses that member because it was removed. */
   refuses(peer: MemberId): boolean
   /** It was refused for that reason. */
@@ -293,7 +295,8 @@ export class SimNetwork {
     if (one.process.isPaused || other.process.isPaused) return this.#dial(a, b)
     if (one.knows(b) && other.refuses(a)) one.refused()
     if (other.knows(a) && one.refuses(b)) other.refused()
-    if (!one.knows(b) || !other.knows(a)) return
+    if (!one.knows(b) && (!other.knows(a) || one.refuses(b) || !one.admit(b))) return
+    if (!other.knows(a) && (other.refuses(a) || !other.admit(a))) return
     connection.isUp = true
     connection.generation++
     one.peerUp(b)

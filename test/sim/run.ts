@@ -45,8 +45,6 @@ export interface RunCounts {
   readonly elections: number
   readonly lives: number
   readonly events: number
-  /** Members that did not know the leader at the end (docs/testing.md). */
-  readonly stranded: number
   /** From the moment a majority was healthy until it had acknowledged a write through each of its members. */
   readonly livenessMs: number
 }
@@ -165,7 +163,6 @@ class Run {
   /** A leader outside the healthy majority may serve most of it and be cut off from some: those are owed nothing (F16). */
   #reachesLeader(member: SimMember, healthy: readonly SimMember[]): boolean {
     const { leader, network } = this.#cluster
-    if (this.#cluster.isStranded(member)) return false
     if (leader === undefined || healthy.includes(leader)) return true
     return !network.isCut(member.id, leader.id) && !network.isCut(leader.id, member.id)
   }
@@ -221,7 +218,6 @@ class Run {
       elections: this.#elections.electionCount,
       lives: members.reduce((sum, { lifeCount }) => sum + lifeCount, 0),
       events: world.eventCount,
-      stranded: members.filter((member) => this.#cluster.isStranded(member)).length,
       livenessMs: this.#livenessMs,
     }
   }

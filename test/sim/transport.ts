@@ -11,6 +11,7 @@ import type {
   Transport,
   TransportHandler,
 } from '../../member/src/transport/transport.ts'
+import { DEFAULT_TRANSPORT_LIMITS } from '../../member/src/transport/options.ts'
 import { encodeNodeMessage, encodePeerMessage } from '../../member/src/wire/raft-codec.ts'
 import type { Endpoint, SimNetwork, Stream } from './network.ts'
 import type { SimProcess } from './process.ts'
@@ -21,6 +22,8 @@ export class SimTransport implements Transport, Endpoint {
   readonly process: SimProcess
   readonly #network: SimNetwork
   readonly #peers = new Set<MemberId>()
+  /** Callers of this cluster that this member has not heard of (transport/guests.ts); they are peers meanwhile. */
+  readonly #guests = new Set<MemberId>()
   readonly #lastHeardMs = new Map<MemberId, number>()
   readonly #streams = new Set<Stream>()
   readonly #isRemoved: (peer: MemberId) => boolean
@@ -62,6 +65,10 @@ export class SimTransport implements Transport, Endpoint {
   setPeers(peers: readonly PeerAddress[]): void {
     this.#peers.clear()
     for (const { id } of peers) this.#peers.add(id)
+    for (const guest of this.#guests) {
+      if (this.#peers.has(guest) || this.#isRemoved(guest)) this.#guests.delete(guest)
+      else this.#peers.add(guest)
+    }
     if (this.#handler !== undefined) this.#network.review(this)
   }
 
@@ -109,6 +116,13 @@ export class SimTransport implements Transport, Endpoint {
     return this.#peers.has(peer)
   }
 
+  admit(peer: MemberId): boolean {
+    if (!this.#isRunning || this.#guests.size >= DEFAULT_TRANSPORT_LIMITS.maxGuests) return false
+    this.#guests.add(peer)
+    this.#peers.add(peer)
+    return true
+  }
+
   refuses(peer: MemberId): boolean {
     return this.#isRunning && this.#isRemoved(peer)
   }
@@ -138,6 +152,7 @@ export class SimTransport implements Transport, Endpoint {
 
   peerDown(peer: MemberId): void {
     if (this.#isRunning && this.#peers.has(peer)) this.#handler?.onPeerDown(peer)
+    if (this.#guests.delete(peer)) this.#peers.delete(peer)
   }
 
   openStream(stream: Stream): void {

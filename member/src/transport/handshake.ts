@@ -18,11 +18,15 @@ const FIELD = {
   name: 'raftbase-member-name',
   incarnation: 'raftbase-incarnation',
   initialCluster: 'raftbase-initial-cluster',
+  peerUrls: 'raftbase-peer-urls',
 } as const
 
 /** A longer text is left out: it only helps a person to find the difference. */
 const INITIAL_CLUSTER_CHARACTERS_MAX = 4096
 const NAME_CHARACTERS_MAX = 256
+/** A longer list is left out by whoever writes it, and malformed to whoever reads it. */
+const PEER_URLS_CHARACTERS_MAX = 2048
+const PEER_URLS_MAX = 8
 
 export type RefusalReason =
   /** A field is missing or malformed. */
@@ -64,6 +68,8 @@ export type Fields = Readonly<Record<string, string | readonly string[] | undefi
 /** What the judging member knows of the others. */
 export interface KnownMembers {
   isPeer(member: MemberId): boolean
+  /** Whether somebody who is no peer may come in all the same: of this cluster, only not heard of here yet. */
+  admits(stranger: PeerIdentity): boolean
   isRemoved(member: MemberId): boolean
   /** The incarnation that this id was first seen with; undefined before. */
   incarnationOf(member: MemberId): number | undefined
@@ -83,7 +89,11 @@ export function welcomeFields(self: PeerIdentity): Record<string, string> {
     [wireName(FIELD.name)]: encodeURIComponent(self.name),
     [wireName(FIELD.incarnation)]: String(self.incarnation),
   }
-  const { initialCluster } = self
+  const { initialCluster, peerUrls = [] } = self
+  const urls = peerUrls.map(encodeURIComponent).join(',')
+  if (urls !== '' && urls.length <= PEER_URLS_CHARACTERS_MAX) {
+    fields[wireName(FIELD.peerUrls)] = urls
+  }
   if (initialCluster !== undefined && initialCluster.length <= INITIAL_CLUSTER_CHARACTERS_MAX) {
     fields[wireName(FIELD.initialCluster)] = encodeURI(initialCluster)
   }
@@ -101,7 +111,7 @@ export function judgeHello(self: PeerIdentity, fields: Fields, known: KnownMembe
   const to = one(fields[FIELD.to])
   if (to !== self.memberId) return refuse(otherMember({ expected: self.memberId, got: to }))
   if (known.isRemoved(id)) return refuse(REMOVED)
-  if (!known.isPeer(id)) return refuse({ ...NOT_KNOWN_HERE, got: id })
+  if (!known.isPeer(id) && !known.admits(identity)) return refuse({ ...NOT_KNOWN_HERE, got: id })
   return judgeIncarnation(identity, known) ?? judged
 }
 
@@ -165,10 +175,29 @@ function readIdentity(fields: Fields): PeerIdentity | undefined {
   const incarnation = decimal(one(fields[FIELD.incarnation]))
   const initialCluster = text(one(fields[FIELD.initialCluster]), INITIAL_CLUSTER_CHARACTERS_MAX)
   if (version === undefined || clusterId === undefined || memberId === undefined) return undefined
-  if (name === undefined || incarnation === undefined) return undefined
-  const identity = { clusterId, memberId: memberId as MemberId, name, incarnation }
+  const peerUrls = readPeerUrls(fields[FIELD.peerUrls])
+  if (name === undefined || incarnation === undefined || peerUrls === undefined) return undefined
+  const identity = { clusterId, memberId: memberId as MemberId, name, incarnation, peerUrls }
   const optional = initialCluster === undefined ? {} : { initialCluster }
   return { ...identity, protocolVersion: version, ...optional }
+}
+
+/** Empty where the field is left out, undefined where it is malformed: these are dialled. */
+function readPeerUrls(value: string | readonly string[] | undefined): string[] | undefined {
+  if (value === undefined) return []
+  const list = one(value)
+  if (list === undefined || list.length > PEER_URLS_CHARACTERS_MAX) return undefined
+  const urls = list.split(',').map((part) => text(part, PEER_URLS_CHARACTERS_MAX))
+  if (urls.length > PEER_URLS_MAX) return undefined
+  return urls.every((url) => url !== undefined && isPeerUrl(url)) ? (urls as string[]) : undefined
+}
+
+/** A scheme, a host and perhaps a port, and nothing that could make a dial say something else. */
+function isPeerUrl(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { protocol, hostname, username, password, pathname, search, hash } = new URL(url)
+  if (protocol !== 'http:' && protocol !== 'https:') return false
+  return hostname !== '' && pathname === '/' && username + password + search + hash === ''
 }
 
 const MALFORMED: Refusal = {

@@ -24,6 +24,8 @@ export interface PeerIdentity {
   readonly protocolVersion: number
   /** `n1=http://…,n2=http://…` that the cluster was made of: lets a refusal name the entry that differs. */
   readonly initialCluster?: string
+  /** Where it says that it is reached; empty or left out: it does not say. */
+  readonly peerUrls?: readonly string[]
 }
 
 export interface ListenAddress {
@@ -54,6 +56,8 @@ export interface TransportLimits {
   readonly maxPendingHandshakes: number
   /** Accepted connections altogether. */
   readonly maxConnections: number
+  /** Callers of this cluster that this member has not heard of and that are let in; more are refused. */
+  readonly maxGuests: number
   /** Longest wait for the next piece of a snapshot, or for room to send one. */
   readonly snapshotIdleMs: number
   /** From the last byte of a snapshot to the receiver's answer that it is durable. */
@@ -72,6 +76,7 @@ export const DEFAULT_TRANSPORT_LIMITS: TransportLimits = {
   peerLostMs: 50,
   maxPendingHandshakes: 64,
   maxConnections: 256,
+  maxGuests: 8,
   snapshotIdleMs: 10_000,
   snapshotInstallMs: 120_000,
 }
@@ -129,6 +134,11 @@ export interface PeerTransportOptions {
   readonly isRemoved?: (member: MemberId) => boolean
   /** Whether this member is known to have taken part before; without it nobody is told. */
   readonly hasTakenPart?: (member: MemberId) => boolean
+  /**
+   * Whether a caller of the same cluster that is not among the peers, nor removed, is one that this member has not heard of
+   * yet. Default: never.
+   */
+  readonly isOneOfOurs?: (identity: PeerIdentity) => boolean
   /** A peer refused this member because it was removed from the cluster. */
   readonly onRemoved?: () => void
 }

@@ -8,7 +8,9 @@ import type { MsgApp, PeerMessage } from '../raft/message.ts'
 import type { MemberId } from '../raft/types.ts'
 import { decodeNodeMessage, encodeNodeMessage } from '../wire/node-codec.ts'
 import { decodePeerMessage, encodePeerMessage } from '../wire/raft-codec.ts'
+import type { OpenedLink } from './dialer.ts'
 import { FRAME_TYPE, type Frame, frameOf } from './frame.ts'
+import { Guests } from './guests.ts'
 import type { KnownMembers } from './handshake.ts'
 import { Listener } from './listener.ts'
 import {
@@ -49,7 +51,9 @@ export class PeerTransport implements Transport {
   readonly #known: KnownMembers
   readonly #listener: Listener
   readonly #snapshots: SnapshotReceiver
+  /** Guests among them. */
   readonly #peers = new Map<MemberId, Peer>()
+  readonly #guests: Guests
   /** Connections we opened that are not closed. */
   readonly #dialledSockets = new Set<Socket>()
   readonly #stopping = new AbortController()
@@ -65,9 +69,16 @@ export class PeerTransport implements Transport {
     checkTransportLimits(options.limits)
     this.#options = options
     this.#metrics = options.metrics ?? NO_METRICS
+    const isRemoved = options.isRemoved ?? (() => false)
+    this.#guests = new Guests({
+      guestsMax: options.limits.maxGuests,
+      isOneOfOurs: options.isOneOfOurs ?? (() => false),
+      isRemoved,
+    })
     this.#known = {
       isPeer: (member) => this.#peers.has(member),
-      isRemoved: (member) => options.isRemoved?.(member) ?? false,
+      admits: (stranger) => this.#state === 'running' && this.#guests.admits(stranger),
+      isRemoved,
       incarnationOf: (member) => this.#peers.get(member)?.incarnation,
     }
     const { identity, network, timers, log, limits } = options
@@ -89,7 +100,7 @@ export class PeerTransport implements Transport {
       log,
       limits,
       metrics: this.#metrics,
-      onLink: (opened) => this.#peers.get(opened.identity.memberId)?.accept(opened),
+      onLink: (opened) => this.#onLink(opened),
       onSnapshot: (from, upload) => this.#snapshots.accept(from, upload),
       hasTakenPart: options.hasTakenPart,
     })
@@ -104,6 +115,7 @@ export class PeerTransport implements Transport {
     const { timers, limits } = this.#options
     this.#keepAlive = timers.every(limits.keepAliveMs, () => {
       for (const peer of this.#peers.values()) peer.keepAlive()
+      for (const guest of this.#guests.gone()) this.#cut(guest)
     })
     for (const peer of this.#peers.values()) peer.start()
   }
@@ -140,11 +152,10 @@ export class PeerTransport implements Transport {
     const wanted = new Set(peers.map((peer) => peer.id))
     invariant(!wanted.has(self), 'own id among the peers', { self })
     for (const [id, peer] of this.#peers) {
-      if (wanted.has(id)) continue
-      this.#peers.delete(id)
-      peer.close('cut')
+      if (!wanted.has(id) && !this.#guests.keeps(id)) this.#cut(peer)
     }
     for (const address of peers) {
+      this.#guests.forget(address.id)
       const peer = this.#peers.get(address.id)
       if (peer !== undefined) {
         peer.update(address)
@@ -207,6 +218,30 @@ export class PeerTransport implements Transport {
 
   peerStatus(peer: MemberId): PeerConnectionStatus {
     return this.#peers.get(peer)?.status ?? { connected: false, lastHeardMs: undefined }
+  }
+
+  /** Who was let in is a peer, or a guest from now on. */
+  #onLink(opened: OpenedLink): void {
+    const { memberId: id, name, peerUrls = [] } = opened.identity
+    let peer = this.#peers.get(id)
+    if (peer === undefined) {
+      this.#options.log.info(
+        { peer: id, peerName: name, peerUrls },
+        'let in a member that this one has not heard of',
+      )
+      peer = this.#newPeer({ id, name, peerUrls })
+      this.#peers.set(id, peer)
+      this.#guests.add(peer)
+      peer.start()
+    }
+    peer.accept(opened)
+  }
+
+  #cut(peer: Peer): void {
+    const { id } = peer.address
+    this.#peers.delete(id)
+    this.#guests.forget(id)
+    peer.close('cut')
   }
 
   #newPeer(address: PeerAddress): Peer {

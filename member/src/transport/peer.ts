@@ -33,6 +33,8 @@ export interface PeerOptions {
 export class Peer {
   readonly #options: PeerOptions
   #address: PeerAddress
+  /** Where it said itself that it is reached, as it called. */
+  #statedUrls: readonly string[] = []
   #dial: Dial | undefined
   #dialled: Link | undefined
   #accepted: Link | undefined
@@ -79,8 +81,19 @@ export class Peer {
 
   /** The URL of the open link, or the next to be tried; undefined when it has none. */
   get url(): string | undefined {
+    const urls = this.#urls
+    return urls[this.#urlIndex % Math.max(1, urls.length)]
+  }
+
+  /** Whether a connection that it opened is open, or it counts as up. */
+  get isHere(): boolean {
+    return this.#accepted !== undefined || this.#up
+  }
+
+  /** What the membership says comes first; what it says itself helps when it has moved and nobody knows yet (F38). */
+  get #urls(): readonly string[] {
     const { peerUrls } = this.#address
-    return peerUrls[this.#urlIndex % Math.max(1, peerUrls.length)]
+    return [...peerUrls, ...this.#statedUrls.filter((url) => !peerUrls.includes(url))]
   }
 
   /** Starts dialling. */
@@ -113,6 +126,7 @@ export class Peer {
   accept(opened: OpenedLink): void {
     this.#accepted?.destroy()
     this.#incarnation = opened.identity.incarnation
+    this.#statedUrls = opened.identity.peerUrls ?? []
     const link = this.#link('accepted', opened.socket)
     this.#accepted = link
     this.#maybeUp()
@@ -198,7 +212,7 @@ export class Peer {
     this.#dial = undefined
     this.#complain(error)
     if (error.code === 'MEMBER_REMOVED') this.#options.onRemoved()
-    this.#urlIndex = (this.#urlIndex + 1) % Math.max(1, this.#address.peerUrls.length)
+    this.#urlIndex = (this.#urlIndex + 1) % Math.max(1, this.#urls.length)
     if (this.#urlIndex !== 0) {
       this.#startDial()
       return

@@ -115,6 +115,7 @@ export interface MemberOptions {
   readonly isRemoved?: (member: MemberId) => boolean
   readonly hasTakenPart?: (member: MemberId) => boolean
   readonly onRemoved?: () => void
+  readonly isOneOfOurs?: (identity: PeerIdentity) => boolean
 }
 
 const running: PeerTransport[] = []
@@ -131,6 +132,8 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
   const drops: DropReason[] = []
   const refusals: string[] = []
   let sent = 0
+  // Known once it listens, which is before it calls anybody.
+  const peerUrls: string[] = []
   const transport = new PeerTransport({
     identity: {
       clusterId: CLUSTER_ID,
@@ -138,6 +141,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
       name: `n${options.number}`,
       incarnation: 1,
       protocolVersion: PEER_PROTOCOL_VERSION,
+      peerUrls,
       ...options.identity,
     },
     listen: [{ host: '127.0.0.1', port: options.port ?? 0 }],
@@ -160,11 +164,13 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
     ...(options.isRemoved === undefined ? {} : { isRemoved: options.isRemoved }),
     ...(options.hasTakenPart === undefined ? {} : { hasTakenPart: options.hasTakenPart }),
     ...(options.onRemoved === undefined ? {} : { onRemoved: options.onRemoved }),
+    ...(options.isOneOfOurs === undefined ? {} : { isOneOfOurs: options.isOneOfOurs }),
   })
   running.push(transport)
   await transport.start(handler)
   const { port } = transport.addresses()[0]!
   const url = `http://127.0.0.1:${port}`
+  peerUrls.push(url)
   return { id, transport, handler, log, drops, refusals, sentFrames: () => sent, url, port }
 }
 
