@@ -87,7 +87,7 @@ test('a lost disk waits for its replacement, whichever phase the file is in (pro
   operated.start(n3)
   const told = await operated.parked(n3, 'AwaitingReplacement')
   expect(told.dataDirectory.code).toBe('AWAITING_REPLACEMENT')
-  expect(told.dataDirectory.detail).toMatch(/n[12] knows n3 as a voter/)
+  expect(told.dataDirectory.detail).toMatch(/n[12] knows n3 as a member/)
   expect(await operated.probes(n3)).toEqual([200, 200, 503])
   // And with phase Running nobody has to be asked.
   await operated.publish(operated.document({ phase: 'Running' }))

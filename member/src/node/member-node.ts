@@ -36,7 +36,7 @@ export type DataDirectoryState =
   /** Of another cluster, or of another member. */
   | 'ForeignCluster'
   | 'Corrupt'
-  /** Empty, although the cluster knows this member as a voter: its disk has forgotten what it promised. */
+  /** Empty, although the cluster knows this member already: its disk has forgotten what it promised. */
   | 'AwaitingReplacement'
 
 export interface DataDirectoryStatus {

@@ -41,10 +41,12 @@ export type StartPlan =
       /** Whom one that joined talks to until its log tells. */
       readonly peers: readonly PeerAddress[]
       /**
-       * Whether to ask those members first if they already know this one: of a cluster that may not exist yet whoever
+       * Whether to ask the voters first if they already know this member: of a cluster that may not exist yet whoever
        * answers, of one that has formed so many that no majority could be made without one of them.
        */
       readonly asks: 'nobody' | 'whoeverAnswers' | 'aMajority'
+      /** Those to ask, itself among them where it is one of them. */
+      readonly voters: readonly InitialMember[]
     }
   /** Stay up, take no part, look again when the file changes. */
   | { readonly type: 'park'; readonly directory: DataDirectoryStatus }
@@ -91,7 +93,7 @@ function planFromSettings(configured: ConfiguredStart, directory: FoundDirectory
       accepted: 'new, for an empty data directory',
     })
   }
-  return { type: 'start', identity, members: initialCluster, peers: [], asks: 'whoeverAnswers' }
+  return found(identity, initialCluster, 'whoeverAnswers')
 }
 
 function planBlank(configured: ConfiguredStart, document: MembershipDocument): StartPlan {
@@ -113,19 +115,28 @@ function planBlank(configured: ConfiguredStart, document: MembershipDocument): S
   const made = identityOf({ token, name, members: founders, incarnation: own.incarnation })
   const identity = { ...made, clusterId: document.clusterId ?? made.clusterId }
   if (phase === 'Bootstrapping') {
-    const asks = document.formed === true ? 'aMajority' : 'whoeverAnswers'
-    return { type: 'start', identity, members: founders, peers: [], asks }
+    return found(identity, founders, document.formed === true ? 'aMajority' : 'whoeverAnswers')
   }
   if (own.state === 'Voter') return parkAwaiting(name)
-  // It takes its membership from the leader, whoever the cluster was made of.
-  const joining = { ...identity, initialCluster: '' }
   return {
     type: 'start',
-    identity: joining,
+    // It takes its membership from the leader, whoever the cluster was made of.
+    identity: { ...identity, initialCluster: '' },
     members: [],
     peers: peersIn(document, name),
-    asks: 'nobody',
+    // The file may be behind the log: a learner that was promoted since, and has lost its disk, must not take part either.
+    asks: 'aMajority',
+    voters: votersIn(document),
   }
+}
+
+/** Makes the cluster with the other founders. */
+function found(
+  identity: Identity,
+  founders: readonly InitialMember[],
+  asks: 'whoeverAnswers' | 'aMajority',
+): StartPlan {
+  return { type: 'start', identity, members: founders, peers: [], asks, voters: founders }
 }
 
 function planUsed(options: {
@@ -162,7 +173,7 @@ export function awaitingReplacement(name: string, peer?: string): DataDirectoryS
   return {
     state: 'AwaitingReplacement',
     code: 'AWAITING_REPLACEMENT',
-    detail: `the data directory is blank, but ${who} ${name} as a voter; it has to be replaced under a new id`,
+    detail: `the data directory is blank, but ${who} ${name} as a member; it has to be replaced under a new id`,
   }
 }
 
@@ -207,7 +218,7 @@ function whose(differences: readonly string[]): 'member' | 'cluster' {
 /** A log begins with the members that are recorded beside it, whatever the settings say today. */
 function resume(identity: Identity, peers: readonly PeerAddress[] = []): StartPlan {
   const members = membersOf(identity.initialCluster)
-  return { type: 'start', identity, members, peers, asks: 'nobody' }
+  return { type: 'start', identity, members, peers, asks: 'nobody', voters: [] }
 }
 
 function membersOf(initialCluster: string): readonly InitialMember[] {
@@ -217,6 +228,12 @@ function membersOf(initialCluster: string): readonly InitialMember[] {
     urls.set(name, [...(urls.get(name) ?? []), url!])
   }
   return [...urls].map(([name, peerUrls]) => ({ name, peerUrls }))
+}
+
+function votersIn({ members }: MembershipDocument): readonly InitialMember[] {
+  return members
+    .filter(({ state }) => state === 'Voter')
+    .map(({ name, peerUrl }) => ({ name, peerUrls: [peerUrl] }))
 }
 
 function peersIn({ members, token }: MembershipDocument, name: string): readonly PeerAddress[] {

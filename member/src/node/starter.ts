@@ -26,8 +26,14 @@ export interface KnownBy {
   readonly takenPart: boolean
 }
 
+/** Who is told how far the start is, and what it came to. */
+export type StartObserver = Pick<
+  MemberHost,
+  'enter' | 'found' | 'attach' | 'complete' | 'park' | 'stopped'
+>
+
 export interface StarterOptions {
-  readonly host: MemberHost
+  readonly host: StartObserver
   readonly configured: ConfiguredStart
   readonly dataDir: string
   readonly fs: FileSystem
@@ -159,10 +165,10 @@ export class Starter {
     if (this.#parkedFor === undefined) this.#options.host.enter(phase)
   }
 
-  /** Asks the other founders about this blank member; undefined when nothing speaks against it. */
-  async #ask({ identity, members, asks }: Startable): Promise<DataDirectoryStatus | undefined> {
+  /** Asks the other voters about this blank member; undefined when nothing speaks against it. */
+  async #ask({ identity, voters, asks }: Startable): Promise<DataDirectoryStatus | undefined> {
     const { askPeers } = this.#options
-    const others = members.filter((member) => member.name !== identity.name)
+    const others = voters.filter((voter) => voter.name !== identity.name)
     if (others.length === 0) return undefined
     this.#enter('askingPeers')
     const answers = (await askPeers(identity, others)).filter(
@@ -170,7 +176,7 @@ export class Starter {
     )
     const known = answers.find((answer) => answer.takenPart)
     if (known !== undefined) return awaitingReplacement(identity.name, known.name)
-    const needed = Math.floor(members.length / 2) + 1
+    const needed = Math.floor(voters.length / 2) + 1
     if (asks === 'whoeverAnswers' || answers.length >= needed) return undefined
     this.#asksAgain = true
     return unanswered(answers.length, needed)

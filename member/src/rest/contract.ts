@@ -97,7 +97,7 @@ const dataDirectoryState = Type.Enum(
     description:
       'Unknown: not looked at yet. Fresh: empty, this member is about to be made. Valid: of this member. ' +
       'Tombstoned: of a member that was removed. ForeignCluster: of another cluster or member. Corrupt: damaged. ' +
-      'AwaitingReplacement: empty, although the cluster knows this member as a voter.',
+      'AwaitingReplacement: empty, although the cluster knows this member already.',
   },
 )
 const role = Type.Enum(['follower', 'preCandidate', 'candidate', 'leader', 'learner'])

@@ -12,7 +12,7 @@ import type { MembershipEntry } from '../../../lib/membership-file.ts'
 import { randomId, systemPrng } from '../../../lib/prng.ts'
 import { encodeConfChangeContext } from '../../../member/src/apply/request.ts'
 import { MemberHost } from '../../../member/src/node/host.ts'
-import { memberIdOf } from '../../../member/src/node/identity.ts'
+import { type Identity, type InitialMember, memberIdOf } from '../../../member/src/node/identity.ts'
 import { Member } from '../../../member/src/node/member.ts'
 import { MembershipSource } from '../../../member/src/node/membership-source.ts'
 import { nodeSettings } from '../../../member/src/node/settings.ts'
@@ -48,8 +48,8 @@ export class MemberGroup {
   readonly running = new Map<string, Running>()
   /** What the members read; undefined: no file. */
   document: Record<string, unknown>
-  /** What the peers of a blank member answer. */
-  knownBy: readonly KnownBy[] = []
+  /** What the peers of a blank member answer; undefined: those who run say what they know. */
+  knownBy: readonly KnownBy[] | undefined
 
   static async create(names: readonly string[]): Promise<MemberGroup> {
     const group = new MemberGroup(await mkdtemp(join(tmpdir(), 'raftbase-group-')), names)
@@ -113,7 +113,8 @@ export class MemberGroup {
       timers,
       log,
       membership,
-      askPeers: () => Promise.resolve(this.knownBy),
+      askPeers: (identity, members) =>
+        Promise.resolve(this.knownBy ?? this.#answers(identity, members)),
       openMember: ({ directory, plan, onRemoved }) =>
         Member.open({
           directory,
@@ -143,6 +144,15 @@ export class MemberGroup {
   async stop(name: string): Promise<void> {
     await this.running.get(name)?.starter.stop()
     this.running.delete(name)
+  }
+
+  #answers({ memberId }: Identity, asked: readonly InitialMember[]): readonly KnownBy[] {
+    return asked.flatMap(({ name }) => {
+      const member = this.running.get(name)?.host.member
+      if (member === undefined) return []
+      const { clusterId } = member.identity
+      return [{ clusterId, name, takenPart: member.hasTakenPart(memberId) }]
+    })
   }
 
   leader(): Promise<Running> {

@@ -81,6 +81,24 @@ test('a member that was removed while it was away learns it from its own log, if
   expect(back.host.status().dataDirectory.state).toBe('Tombstoned')
 })
 
+test('a promoted learner that lost its disk waits, although the file is behind and says learner', async () => {
+  const group = await threeMembers()
+  const members = [...NAMES, 'd'].map((name, ordinal) =>
+    entryOf(name, { ordinal, state: name === 'd' ? 'Learner' : 'Voter' }),
+  )
+  group.publish({ phase: 'Running', members })
+  const joined = await group.start('d')
+  await group.change([{ type: 'addLearner', memberId: idOf('d') }], ['d'])
+  await until(joined, 'a learner', ({ role, applied }) => role === 'learner' && applied > 0)
+  await group.change([{ type: 'addVoter', memberId: idOf('d') }])
+  await eventually('its readiness', () => joined.host.isReady() || undefined)
+  await group.stop('d')
+  await rm(group.dataDir('d'), { recursive: true })
+  const back = await group.start('d')
+  await until(back, 'parked', ({ state }) => state === 'parked')
+  expect(back.host.status().dataDirectory.state).toBe('AwaitingReplacement')
+})
+
 test('a blank learner joins, is told everything, and can be promoted', async () => {
   const group = await threeMembers()
   const leader = await group.leader()
@@ -156,6 +174,6 @@ test('a blank member that a peer knows waits, and one that nobody knows starts',
   other.knownBy = [{ clusterId, name: 'y', takenPart: true }]
   expect((await other.start('x')).host.status().dataDirectory).toMatchObject({
     state: 'AwaitingReplacement',
-    detail: expect.stringContaining('y knows x as a voter') as string,
+    detail: expect.stringContaining('y knows x as a member') as string,
   })
 })

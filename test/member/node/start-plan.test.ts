@@ -134,7 +134,7 @@ describe('with a membership file', () => {
       'running, blank learner',
       found(),
       running([entry('a', { state: 'Learner', incarnation: 2 }), entry('b')]),
-      'start asking nobody',
+      'start asking aMajority',
     ],
     ['running, blank and not listed', found(), running([entry('b'), entry('c')]), 'park Fresh -'],
     ['running, its own data', used, running(), 'start asking nobody'],
@@ -195,7 +195,8 @@ describe('with a membership file', () => {
 
   test('a learner joins under its incarnation, with the members of today as its peers', () => {
     const learner = entry('a', { state: 'Learner', incarnation: 2 })
-    const plan = underFile(found(), running([learner, entry('b'), entry('d', { incarnation: 4 })]))
+    const other = entry('d', { incarnation: 4, state: 'Learner' })
+    const plan = underFile(found(), running([learner, entry('b'), other]))
     expect(plan).toMatchObject({
       type: 'start',
       identity: { clusterId: CLUSTER_ID, memberId: memberIdOf(TOKEN, 'a', 2), incarnation: 2 },
@@ -204,6 +205,7 @@ describe('with a membership file', () => {
         { id: memberIdOf(TOKEN, 'b', 1), peerUrls: ['http://b:2380'] },
         { id: memberIdOf(TOKEN, 'd', 4), peerUrls: ['http://d:2380'] },
       ],
+      voters: [{ name: 'b', peerUrls: ['http://b:2380'] }],
     })
   })
 
