@@ -53,11 +53,15 @@ export interface GatherOptions {
   readonly fileSetting: string | undefined
   /** Returns the text of the file; throws the system's error. */
   readonly readFile: (path: string) => string
+  /** Whether words that are no flags are the user's (`raftbase member remove n3`); else each is a mistake. */
+  readonly takesArguments?: boolean
 }
 
 export interface GatheredSettings {
   readonly values: ReadonlyMap<string, GivenValue>
   readonly switches: ReadonlySet<string>
+  /** What stood between the flags, in order; empty unless arguments are taken. */
+  readonly words: readonly string[]
   readonly problems: readonly ConfigProblem[]
   readonly warnings: readonly ConfigWarning[]
 }
@@ -67,7 +71,7 @@ export function gatherSettings(options: GatherOptions): GatheredSettings {
   const names = new SpelledNames(options.settings, options.unsupported)
   const problems: ConfigProblem[] = []
   const warnings: ConfigWarning[] = []
-  const flags = readFlags(options.argv, names, problems)
+  const flags = readFlags(options, names, problems)
   const environment = readEnvironment(options, names, { problems, warnings })
   const values = new Map<string, GivenValue>()
   const merge = (source: ReadonlyMap<string, GivenValue>) => {
@@ -80,7 +84,8 @@ export function gatherSettings(options: GatherOptions): GatheredSettings {
   }
   merge(environment)
   merge(flags.values)
-  return { values, switches: flags.switches, problems, warnings }
+  const { switches, words } = flags
+  return { values, switches, words, problems, warnings }
 }
 
 /** `-field: reason, given "x"; accepted: range` on one line; control characters in the given value are escaped. */
@@ -142,17 +147,29 @@ class SpelledNames {
 interface FlagValues {
   readonly values: Map<string, GivenValue>
   readonly switches: Set<string>
+  readonly words: string[]
 }
 
-/** `-name value`, `--name value`, `-name=value`; the last of several wins, as in every shell script that appends one. */
+/**
+ * `-name value`, `--name value`, `-name=value`; the last of several wins, as in every shell script that appends one. Where
+ * arguments are taken, all is one behind `--`.
+ */
 function readFlags(
-  argv: readonly string[],
+  { argv, takesArguments = false }: Pick<GatherOptions, 'argv' | 'takesArguments'>,
   names: SpelledNames,
   problems: ConfigProblem[],
 ): FlagValues {
-  const result: FlagValues = { values: new Map(), switches: new Set() }
+  const result: FlagValues = { values: new Map(), switches: new Set(), words: [] }
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i]!
+    if (takesArguments && !argument.startsWith('-')) {
+      result.words.push(argument)
+      continue
+    }
+    if (takesArguments && argument === '--') {
+      result.words.push(...argv.slice(i + 1))
+      break
+    }
     const match = /^--?([^-=][^=]*)(=([^]*))?$/.exec(argument)
     if (match === null) {
       const reason = 'is not a valid flag'

@@ -277,20 +277,3 @@ export const DEV_SETTINGS: readonly Setting[] = [
     accepted: `0 to ${DEV_PORT_OFFSET_MAX}`,
   },
 ]
-
-export const STATUS_SETTINGS: readonly Setting[] = [
-  {
-    name: 'endpoint',
-    aliases: [],
-    help: 'REST API of any member',
-    fallback: 'http://127.0.0.1:8080',
-    accepted: 'http://HOST:PORT',
-  },
-  {
-    name: 'output',
-    aliases: ['o'],
-    help: 'what to print',
-    fallback: 'table',
-    accepted: 'table or json',
-  },
-]

@@ -7,8 +7,9 @@ import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
 import { stopSignal } from '../../../lib/lifecycle.ts'
 import { STOP_TIMEOUT_MS } from '../limits.ts'
 import { integerIn, parseDataDir } from '../setting-values.ts'
-import { DEV_MEMBER_COUNTS, DEV_PORT_OFFSET_MAX, DEV_SETTINGS } from '../settings.ts'
+import { DEV_MEMBER_COUNTS, DEV_PORT_OFFSET_MAX } from '../settings.ts'
 import { readCommandFlags } from './command-flags.ts'
+import type { Command } from './command.ts'
 import { DevMembers, NODE_FLAGS, type MemberEnd } from './dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from './dev-plan.ts'
 import { findLeadership, type MemberView, renderViews } from './dev-view.ts'
@@ -30,8 +31,8 @@ const NO_LEADER_MS = 10_000
 const STOP_GRACE_MS = STOP_TIMEOUT_MS + 2000
 
 /** Returns the exit code, once every member has ended. */
-export async function runDev(argv: readonly string[]): Promise<number> {
-  const read = readCommandFlags('dev', DEV_SETTINGS, argv)
+export async function runDev(command: Command, argv: readonly string[]): Promise<number> {
+  const read = readCommandFlags(command, argv)
   if ('exitCode' in read) return read.exitCode
   const { flags } = read
   const workingDirectory = process.cwd()

@@ -1,10 +1,43 @@
 // Asks members over their REST API. On node:http, because the built-in fetch costs a command more to load than everything
 // else it does.
 
-import { Agent, get, type IncomingMessage } from 'node:http'
-import type { Nodes, Status } from '../rest/contract.ts'
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { systemTimers } from '../../../lib/clock.ts'
+import type { Nodes, Problem, Status } from '../rest/contract.ts'
 
 const ANSWER_BYTES_MAX = 1024 * 1024
+/** A host that is gone answers nothing at all, not even a refusal: the next one is asked sooner than the answer is due. */
+const CONNECT_TIMEOUT_MS = 2000
+
+export interface MemberRequest {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly apiUrl: string
+  /** With its query. */
+  readonly path: string
+  /** Sent as JSON. */
+  readonly body?: object
+  /** Instead of the client's own. */
+  readonly timeoutMs?: number
+}
+
+/** A member's answer that is a refusal: the problem document of docs/errors.md. */
+export class ProblemError extends Error {
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.detail)
+    this.name = 'ProblemError'
+    this.problem = problem
+  }
+}
+
+/** No member took the request: nothing was sent, or what answered is no member. */
+export class UnreachableError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'UnreachableError'
+  }
+}
 
 export class MemberClient {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 })
@@ -16,30 +49,76 @@ export class MemberClient {
 
   /** What this member says about itself. Rejects when it does not answer in time or not as a member does. */
   async status(apiUrl: string): Promise<Status> {
-    const answer = await this.#getJson(new URL('/v1/status', apiUrl))
-    if (!isRecord(answer) || typeof answer['memberId'] !== 'string') throw notAMember(apiUrl)
-    return answer as Status
+    const answer = await this.request({ method: 'GET', apiUrl, path: '/v1/status' })
+    if (typeof answer['memberId'] !== 'string') throw notAMember(apiUrl)
+    return answer as unknown as Status
   }
 
   /** Every member as this one sees it. Rejects as {@link status}. */
   async nodes(apiUrl: string): Promise<Nodes['nodes']> {
-    const answer = await this.#getJson(new URL('/cluster/nodes', apiUrl))
-    if (!isRecord(answer) || !Array.isArray(answer['nodes'])) throw notAMember(apiUrl)
+    const answer = await this.request({ method: 'GET', apiUrl, path: '/cluster/nodes' })
+    if (!Array.isArray(answer['nodes'])) throw notAMember(apiUrl)
     return answer['nodes'] as Nodes['nodes']
+  }
+
+  /**
+   * The JSON object of a successful answer. Rejects with ProblemError for a refusal, with UnreachableError when the request
+   * certainly did not reach a member, and with any other error when it may have.
+   */
+  async request(options: MemberRequest): Promise<Readonly<Record<string, unknown>>> {
+    const { apiUrl, timeoutMs = this.#timeoutMs } = options
+    const response = await this.#send(options, AbortSignal.timeout(Math.max(1, timeoutMs)))
+    const answer = parseObject(await readText(response))
+    const { statusCode = 0 } = response
+    if (statusCode >= 400 && answer !== undefined && isProblem(answer)) {
+      throw new ProblemError(answer)
+    }
+    if (statusCode !== 200) throw new UnreachableError(`answered with status ${statusCode}`)
+    if (answer === undefined) throw notAMember(apiUrl)
+    return answer
   }
 
   close(): void {
     this.#agent.destroy()
   }
 
-  async #getJson(url: URL): Promise<unknown> {
-    const signal = AbortSignal.timeout(this.#timeoutMs)
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get(url, { agent: this.#agent, signal }, resolve).once('error', reject)
+  #send(
+    { method, apiUrl, path, body }: MemberRequest,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const headers =
+      text === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+    return new Promise((resolve, reject) => {
+      let isConnected = false
+      const sent = request(new URL(path, apiUrl), {
+        agent: this.#agent,
+        method,
+        headers,
+        signal,
+      })
+      sent.once('response', resolve)
+      sent.once('error', (error) => {
+        reject(isConnected ? error : new UnreachableError(reasonOf(error), error))
+      })
+      sent.once('socket', (socket) => {
+        if (!socket.connecting) {
+          isConnected = true
+          return
+        }
+        const timer = systemTimers.after(CONNECT_TIMEOUT_MS, () => {
+          sent.destroy(new Error('no connection in time'))
+        })
+        socket.once('connect', () => {
+          isConnected = true
+          timer.cancel()
+        })
+        socket.once('close', () => timer.cancel())
+      })
+      sent.end(text)
     })
-    const text = await readText(response)
-    if (response.statusCode !== 200) throw new Error(`answered with status ${response.statusCode}`)
-    return JSON.parse(text)
   }
 }
 
@@ -63,10 +142,21 @@ async function readText(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? { ...value } : undefined
+  } catch {
+    // No JSON: not a member's answer, which is what the caller is told.
+    return undefined
+  }
+}
+
+function isProblem(answer: Readonly<Record<string, unknown>>): answer is Problem {
+  return typeof answer['code'] === 'string' && typeof answer['detail'] === 'string'
 }
 
 function notAMember(apiUrl: string): Error {
-  return new Error(`${apiUrl} does not answer as a member does`)
+  return new UnreachableError(`${apiUrl} does not answer as a member does`)
 }

@@ -24,8 +24,9 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     workingDirectory: process.cwd(),
   })
   if (loaded.kind === 'help') {
-    const { helpText } = await import('./help.ts')
-    process.stdout.write(helpText(undefined))
+    const { memberHelp } = await import('./overview.ts')
+    const { COMMAND_TABLE } = await import('./commands.ts')
+    process.stdout.write(memberHelp(COMMAND_TABLE))
     return EXIT_CLEAN
   }
   if (loaded.kind === 'version') {

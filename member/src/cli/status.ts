@@ -1,15 +1,11 @@
-// `raftbase status`: asks one member who the members are, then every member how it is, and prints one table.
+// `raftbase status`: asks a member who the members are, then every member how it is, and prints one table.
 
-import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
-import { parseAdvertiseUrl } from '../address.ts'
 import type { Node, Status } from '../rest/contract.ts'
-import { oneOf } from '../setting-values.ts'
-import { STATUS_SETTINGS } from '../settings.ts'
-import { readCommandFlags } from './command-flags.ts'
-import { MemberClient, reasonOf } from './member-client.ts'
+import { runClientCommand } from './client-command.ts'
+import type { ClusterClient } from './cluster-client.ts'
+import type { Command } from './command.ts'
+import { type MemberClient, reasonOf } from './member-client.ts'
 import { renderTable } from './table.ts'
-
-const ANSWER_TIMEOUT_MS = 2000
 
 /** One member as `-o json` shows it; what only the member itself can say is null while it does not answer. */
 export interface MemberRow {
@@ -17,7 +13,7 @@ export interface MemberRow {
   readonly id: string
   readonly role: string
   readonly health: 'ok' | 'not ready' | 'unreachable'
-  /** Why it is unreachable; null otherwise. */
+  /** Why it is unreachable or not ready; null otherwise. */
   readonly reason: string | null
   readonly term: number | null
   readonly revision: number | null
@@ -30,34 +26,23 @@ export interface MemberRow {
 }
 
 /** Returns the exit code. */
-export async function runStatus(argv: readonly string[]): Promise<number> {
-  const read = readCommandFlags('status', STATUS_SETTINGS, argv)
-  if ('exitCode' in read) return read.exitCode
-  const { flags } = read
-  const endpoint = flags.read('endpoint', 'http://127.0.0.1:8080', parseAdvertiseUrl)
-  const output = flags.read('output', 'table', oneOf(['table', 'json']))
-  const refusal = flags.refusal()
-  if (refusal !== undefined) return refusal
-  const client = new MemberClient({ timeoutMs: ANSWER_TIMEOUT_MS })
-  try {
-    const rows = await readRows(client, endpoint)
-    process.stdout.write(
-      output === 'json' ? `${JSON.stringify({ members: rows }, null, 2)}\n` : renderRows(rows),
-    )
-    return EXIT_CLEAN
-  } catch (error) {
-    process.stderr.write(`raftbase status: ${endpoint}: ${reasonOf(error)}\n`)
-    return EXIT_FAILED
-  } finally {
-    client.close()
-  }
+export function runStatus(command: Command, argv: readonly string[]): Promise<number> {
+  return runClientCommand({
+    command,
+    argv,
+    read: () => undefined,
+    run: async (cluster) => {
+      const rows = await readRows(cluster)
+      return { json: { members: rows }, text: renderRows(rows) }
+    },
+  })
 }
 
-/** Rejects when the endpoint does not answer; any other member may be silent. */
-async function readRows(client: MemberClient, endpoint: string): Promise<readonly MemberRow[]> {
-  const nodes = await client.nodes(endpoint)
+/** Rejects when no endpoint answers; any other member may be silent. */
+async function readRows(cluster: ClusterClient): Promise<readonly MemberRow[]> {
+  const { nodes } = await cluster.nodes()
   const asked = await Promise.all(
-    nodes.map(async (node) => ({ node, ...(await ask(client, node)) })),
+    nodes.map(async (node) => ({ node, ...(await ask(cluster.members, node)) })),
   )
   return describeMembers(asked)
 }
@@ -92,7 +77,7 @@ export function describeMembers(
     id: node.id,
     role: status?.role ?? (node.status === 'unreachable' ? 'unknown' : node.status),
     health: status === undefined ? 'unreachable' : status.ready ? 'ok' : 'not ready',
-    reason: reason ?? null,
+    reason: reason ?? status?.notReadyReason ?? null,
     term: status?.term ?? null,
     revision: status?.revision ?? null,
     applied: status?.applied ?? null,
@@ -110,7 +95,7 @@ export function renderRows(rows: readonly MemberRow[]): string {
     row.name,
     row.id,
     row.role,
-    row.health,
+    row.health === 'not ready' && row.reason !== null ? `not ready: ${row.reason}` : row.health,
     ...[row.term, row.revision, row.applied, row.lag].map((value) => String(value ?? '-')),
     ...[row.clientUrls, row.peerUrls, row.apiUrls].map((urls) => urls.join(',') || '-'),
   ])

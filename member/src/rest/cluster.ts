@@ -4,7 +4,7 @@ import { RaftbaseError, hasCode } from '../../../lib/errors.ts'
 import type { MemberNode, NodeInfo } from '../node/member-node.ts'
 import type { Cluster, Nodes, TransferRequest, TransferResult } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
-import { invalid, jsonBody } from './json-body.ts'
+import { invalid, isMemberId, jsonBody } from './json-body.ts'
 import type { Call } from './route.ts'
 
 export function getNodes({ services }: Call): Answer {
@@ -41,8 +41,15 @@ export async function postLeader(call: Call): Promise<Answer> {
   const { node, limits } = call.services
   const options = call.options()
   const bytes = await call.body({ limitBytes: limits.jsonBytesMax, overheadBytes: 0 })
-  const { target } = parseTransferRequest(bytes, call.contentType)
+  const { target, from } = parseTransferRequest(bytes, call.contentType)
   const chosen = target === undefined ? undefined : findVoter(node.nodes(), target)
+  mustBeEpoch(call)
+  const { leader, memberId } = node.status()
+  // Somebody else than the one to be relieved leads: what was asked for has happened.
+  const isDone = target === undefined && from !== undefined && from !== memberId
+  if (isDone && leader !== undefined && leader === memberId) {
+    return jsonAnswer(leaderFields(node, leader) satisfies TransferResult)
+  }
   try {
     const leader = await node.transferLeader(chosen?.id, options)
     return jsonAnswer(leaderFields(node, leader) satisfies TransferResult)
@@ -53,19 +60,23 @@ export async function postLeader(call: Call): Promise<Answer> {
 }
 
 /**
- * The body of POST /cluster/leader: nothing, or a JSON object with a `target` and no other property. By hand, because
+ * The body of POST /cluster/leader: nothing, or a JSON object with a `target`, a `from` and no other property. By hand, because
  * a schema compiler would cost more memory than everything else here.
  */
 export function parseTransferRequest(
   bytes: Uint8Array,
   contentType: string | undefined,
 ): TransferRequest {
-  const { target } = jsonBody(bytes, contentType, ['target'])
-  if (target === undefined) return {}
+  const { target, from } = jsonBody(bytes, contentType, ['target', 'from'])
+  if (from !== undefined && !isMemberId(from)) {
+    throw invalid('from', 'the id of a member, 16 hex digits')
+  }
+  const meant = from === undefined ? {} : { from }
+  if (target === undefined) return meant
   if (typeof target !== 'string' || target === '') {
     throw invalid('target', 'the id or the name of a voting member')
   }
-  return { target }
+  return { ...meant, target }
 }
 
 /** An id goes before a name: a member may be called what another one's id is. */
@@ -83,12 +94,29 @@ function leaderFields(node: MemberNode, leader: string) {
   return name === undefined ? { leader } : { leader, leaderName: name }
 }
 
+/** The membership that a call means, by its parameter `expectedEpoch`. */
+export function expectedEpochOf({ query }: Call): number | undefined {
+  const text = query.get('expectedEpoch')
+  if (text === undefined) return undefined
+  if (!/^[0-9]{1,15}$/.test(text)) throw invalid('expectedEpoch', 'a count')
+  return Number(text)
+}
+
+function mustBeEpoch(call: Call): void {
+  const expectedEpoch = expectedEpochOf(call)
+  const { membershipEpoch: epoch } = call.services.node.status()
+  if (expectedEpoch === undefined || expectedEpoch === epoch) return
+  throw new RaftbaseError('MEMBERSHIP_CONFLICT', 'the membership is another one by now', {
+    details: { expectedEpoch, epoch },
+  })
+}
+
 /** Tells the client whom to ask instead. */
 export function notLeader(node: MemberNode, cause: unknown): RaftbaseError {
   const { leader } = node.status()
   const info = node.nodes().find(({ id }) => id === leader)
   const details = leader === undefined ? {} : leaderFields(node, leader)
-  return new RaftbaseError('NOT_LEADER', 'only the leader hands leadership over', {
+  return new RaftbaseError('NOT_LEADER', 'only the leader does this', {
     details: { ...details, leaderApiUrls: info?.apiUrls ?? [] },
     cause,
   })

@@ -43,6 +43,13 @@ export const TransferRequestSchema = Type.Object(
     target: Type.Optional(
       Type.String({ minLength: 1, description: 'Id or name; the most caught-up voter if absent.' }),
     ),
+    from: Type.Optional(
+      Type.String({
+        pattern: '^[0-9a-f]{16}$',
+        description:
+          'The leader that is to hand over. Done already when another one leads, so that repeating is safe.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

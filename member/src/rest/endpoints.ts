@@ -6,7 +6,7 @@ const READ = ['GET', 'HEAD'] as const
 const probe = { methods: READ, isProbe: true } as const
 const read = { methods: READ, isProbe: false } as const
 
-/** Changes of the membership. */
+/** Changes of the membership, and of who leads. */
 const change = { isProbe: false, parameters: ['expectedEpoch', 'timeout'] } as const
 
 const MEMBER_PATH = '/cluster/members/{id}'
@@ -42,8 +42,7 @@ export const ENDPOINTS = [
     id: 'transferLeader',
     path: '/cluster/leader',
     methods: ['POST'],
-    isProbe: false,
-    parameters: ['timeout'],
+    ...change,
   },
   { id: 'getMembers', path: '/cluster/members', ...read, parameters: [] },
   { id: 'addMember', path: '/cluster/members', methods: ['POST'], ...change },

@@ -1,6 +1,7 @@
 // JSON bodies, taken apart by hand: a schema compiler would cost more memory than everything else here. Pure.
 
 import { RaftbaseError } from '../../../lib/errors.ts'
+import type { NodeInfo } from '../node/member-node.ts'
 
 const JSON_TYPE = /^application\/json\s*(;|$)/i
 
@@ -28,6 +29,10 @@ export function jsonBody(
     throw invalid(unknown.slice(0, 64), `no property but ${names.join(', ')}`)
   }
   return { ...value }
+}
+
+export function isMemberId(value: unknown): value is NodeInfo['id'] {
+  return typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)
 }
 
 export function invalid(field: string, accepted: string): RaftbaseError {

@@ -4,11 +4,11 @@
 import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import type { MembershipRequest, NodeInfo } from '../node/member-node.ts'
 import { parseAdvertiseUrl } from '../address.ts'
-import { notLeader } from './cluster.ts'
+import { expectedEpochOf, notLeader } from './cluster.ts'
 import type { Membership } from './contract.ts'
 import { memberIn } from './endpoints.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
-import { invalid, jsonBody } from './json-body.ts'
+import { invalid, isMemberId, jsonBody } from './json-body.ts'
 import type { Call } from './route.ts'
 
 type MemberId = NodeInfo['id']
@@ -37,7 +37,7 @@ export async function promoteMember(call: Call): Promise<Answer> {
 
 export async function replaceMember(call: Call): Promise<Answer> {
   const { by } = await readBody(call, ['by'])
-  if (!isId(by)) throw invalid('by', 'the id of a learner, 16 hex digits')
+  if (!isMemberId(by)) throw invalid('by', 'the id of a learner, 16 hex digits')
   return change(call, { type: 'replace', removed: idInPath(call), promoted: by })
 }
 
@@ -61,8 +61,8 @@ export function parseAddition(body: Readonly<Record<string, unknown>>): Membersh
 
 async function change(call: Call, request: MembershipRequest): Promise<Answer> {
   const { node } = call.services
-  const expected = call.query.get('expectedEpoch')
-  const options = { ...call.options(), ...(expected === undefined ? {} : epochOf(expected)) }
+  const expectedEpoch = expectedEpochOf(call)
+  const options = { ...call.options(), ...(expectedEpoch === undefined ? {} : { expectedEpoch }) }
   try {
     const { epoch, id } = await node.changeMembership(request, options)
     return jsonAnswer({ ...membership(call), epoch, ...(id === undefined ? {} : { id }) })
@@ -109,25 +109,15 @@ async function readBody(
   return jsonBody(bytes, call.contentType, names)
 }
 
-function epochOf(text: string): { readonly expectedEpoch: number } {
-  const expectedEpoch = /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined
-  if (expectedEpoch === undefined) throw invalid('expectedEpoch', 'a count')
-  return { expectedEpoch }
-}
-
 function idInPath({ path }: Call): MemberId {
   const id = memberIn(path)
-  if (!isId(id)) throw invalid('id', 'the id of a member, 16 hex digits')
+  if (!isMemberId(id)) throw invalid('id', 'the id of a member, 16 hex digits')
   return id
 }
 
 function idList(value: unknown): readonly MemberId[] {
-  if (!Array.isArray(value) || !value.every(isId)) {
+  if (!Array.isArray(value) || !value.every(isMemberId)) {
     throw invalid('together', 'ids of learners, 16 hex digits each')
   }
   return value
-}
-
-function isId(value: unknown): value is MemberId {
-  return typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)
 }

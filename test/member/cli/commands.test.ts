@@ -1,36 +1,16 @@
 // The command line as a user meets it: real processes, exit codes, texts. Golden texts are rewritten with UPDATE_GOLDEN=1.
 
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { COMMAND_TABLE } from '../../../member/src/cli/commands.ts'
+import { commandHelp } from '../../../member/src/cli/help.ts'
+import { memberHelp } from '../../../member/src/cli/overview.ts'
 import { VERSION } from '../../../member/src/version.ts'
-
-const REPOSITORY = join(import.meta.dirname, '../../..')
-const LAUNCHER = join(REPOSITORY, 'member/raftbase.js')
-
-interface Result {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function raftbase(...argv: string[]): Promise<Result> {
-  return run(process.execPath, [LAUNCHER, ...argv])
-}
-
-function run(file: string, argv: readonly string[]): Promise<Result> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      file,
-      [...argv],
-      { env: { PATH: process.env['PATH'] } },
-      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
-    )
-  })
-}
+import { LAUNCHER, REPOSITORY, raftbase, run } from './support.ts'
 
 function expectGolden(name: string, text: string): void {
   const path = join(import.meta.dirname, 'testdata', name)
@@ -46,15 +26,24 @@ describe('--help', () => {
     ['help-dev.txt', ['dev', '-help']],
     ['help-dev.txt', ['help', 'dev']],
     ['help-status.txt', ['status', '--help']],
+    ['help-members.txt', ['member', '--help']],
+    ['help-members.txt', ['help', 'member']],
+    ['help-member-replace.txt', ['member', 'replace', 'n3', '-h']],
+    ['help-leader-transfer.txt', ['help', 'leader', 'transfer']],
+    ['help-completion.txt', ['completion', '--help']],
   ])('prints %s for %j', async (golden, argv) => {
     const { code, stdout, stderr } = await raftbase(...argv)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expectGolden(golden, stdout)
   })
 
-  test('fits a terminal of 100 columns', async () => {
-    const { stdout } = await raftbase('--help')
-    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([])
+  test('of each command fits a terminal of 100 columns and has an example', () => {
+    const texts = [memberHelp(COMMAND_TABLE), ...COMMAND_TABLE.commands.map(commandHelp)]
+    const lines = texts.flatMap((text) => text.split('\n'))
+    expect(lines.filter((line) => line.length > 100)).toEqual([])
+    expect(
+      texts.filter((text) => !/^Example.*\n  raftbase |^Example.*\n  source/m.test(text)),
+    ).toEqual([])
   })
 })
 
@@ -77,7 +66,32 @@ describe('a malformed command line ends with 2 and one line', () => {
   test.each([
     [['stauts'], 'raftbase: "stauts" is not a command; did you mean status?'],
     [['start'], 'raftbase: "start" is not a command; see raftbase --help'],
-    [['snapshot', 'save'], 'raftbase: the command snapshot is not supported yet'],
+    [['member', 'lsit'], 'raftbase member: "lsit" is not a command; did you mean list?'],
+    [['member', 'x'], 'raftbase member: "x" is not a command; see raftbase member --help'],
+    [['leader'], 'raftbase leader: a command is missing: leader transfer'],
+    [['help', 'membr'], 'raftbase: "membr" is not a command; did you mean member?'],
+    [['member', 'remove'], 'raftbase member remove: MEMBER: is missing'],
+    [['member', 'remove', 'a', 'b'], 'raftbase member remove: "b": is one argument too many'],
+    [['member', 'add', 'n4'], 'raftbase member add: -peer-urls: is missing'],
+    [
+      ['member', 'add', 'n 4', '--peer-urls', 'http://a:1'],
+      'raftbase member add: NAME: is not a member name (given "n 4"); accepted: letters, digits, dots, dashes, ' +
+        'underscores; first a letter or digit',
+    ],
+    [
+      ['member', 'promote', 'n4', '--expected-epok', '1'],
+      'raftbase member promote: -expected-epok: flag provided but not defined; did you mean -expected-epoch?',
+    ],
+    [
+      ['leader', 'transfer', '--timeout', '1h'],
+      'raftbase leader transfer: -timeout: is not a duration (given "1h"); accepted: a duration like 500ms, ' +
+        '10s or 5m, from 100ms to 10m',
+    ],
+    [
+      ['completion', 'tcsh'],
+      'raftbase completion: SHELL: is not one of them (given "tcsh"); accepted: bash, zsh, fish',
+    ],
+    [['version', 'x'], 'raftbase version: "x": is one argument too many'],
     [['-nmae', 'n1'], 'raftbase: -nmae: flag provided but not defined; did you mean -name?'],
     [['-cert-file=x'], 'raftbase: -cert-file: is an etcd flag that raftbase does not support yet'],
     [['-name'], 'raftbase: -name: flag needs an argument'],
@@ -190,7 +204,7 @@ n5    e   follower  unreachable  -     -         -        -    http://n5:1  http
     expect(await raftbase('status', `-endpoint=${gone.url}`)).toEqual({
       code: 1,
       stdout: '',
-      stderr: `raftbase status: ${gone.url}: connection refused\n`,
+      stderr: `raftbase status: ${gone.url}: connection refused (UNREACHABLE)\n`,
     })
   })
 

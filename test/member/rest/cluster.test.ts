@@ -145,6 +145,34 @@ describe('POST /cluster/leader', () => {
     expect(got.json()).toMatchObject({ leaderName })
   })
 
+  test('from a leader that does not lead any more is done already, and asks nobody', async () => {
+    const { app, node } = testApp()
+    for (const [from, asked] of [
+      [MEMBER_IDS[1], []],
+      [MEMBER_IDS[0], ['transfer']],
+    ]) {
+      const payload = JSON.stringify({ from })
+      const got = await app.inject({
+        method: 'POST',
+        url: '/cluster/leader',
+        payload,
+        headers: json,
+      })
+      expect([got.statusCode, node.asked]).toEqual([200, asked])
+    }
+  })
+
+  test('for another membership than it is is refused with the epoch', async () => {
+    const { app, node } = testApp()
+    node.epoch = 12
+    const got = await app.inject({ method: 'POST', url: '/cluster/leader?expectedEpoch=3' })
+    expect([got.statusCode, got.json()]).toMatchObject([
+      409,
+      { code: 'MEMBERSHIP_CONFLICT', epoch: 12, expectedEpoch: 3 },
+    ])
+    expect(node.asked).toEqual([])
+  })
+
   test("a follower refuses and tells the leader's API address", async () => {
     const { app, node } = testApp()
     node.leader = MEMBER_IDS[1]
@@ -175,6 +203,7 @@ describe('POST /cluster/leader', () => {
     ['{"target":7}', 'target'],
     ['{"target":null}', 'target'],
     ['{"target":{"toString":1}}', 'target'],
+    ['{"from":"n2"}', 'from'],
     ['{"to":"n2"}', 'to'],
     ['{"__proto__":{"target":"n2"}}', '__proto__'],
     ['{"constructor":{"prototype":{}}}', 'constructor'],
@@ -200,7 +229,17 @@ describe('POST /cluster/leader', () => {
   })
 
   test('the schema of the contract accepts what the hand-written check accepts', () => {
-    const bodies = ['{}', '{"target":"a"}', '{"target":""}', '{"x":1}', '[]', '7', '{"target":1}']
+    const bodies = [
+      '{}',
+      '{"target":"a"}',
+      '{"target":""}',
+      '{"x":1}',
+      '[]',
+      '7',
+      '{"target":1}',
+      '{"from":"00000000000000a1"}',
+      '{"from":"n1"}',
+    ]
     for (const body of bodies) {
       const accepts = () => {
         try {
