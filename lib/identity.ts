@@ -18,6 +18,24 @@ export function clusterIdOf(token: string, initialCluster: string): string {
   return digest('cluster', [token, initialCluster])
 }
 
+/**
+ * Of a cluster that is made from a snapshot: never that of the cluster the snapshot is of, whatever its token and members
+ * are called, and the same for all members that are made from the same file in the same way.
+ */
+export function restoredClusterIdOf(options: {
+  readonly token: string
+  readonly initialCluster: string
+  /** SHA-256 of the snapshot. */
+  readonly digest: string
+  /** Of the state it begins with. */
+  readonly revision: number
+  readonly compactRevision: number
+}): string {
+  const { token, initialCluster, revision, compactRevision } = options
+  const state = [options.digest, String(revision), String(compactRevision)]
+  return digest('restored cluster', [token, initialCluster, ...state])
+}
+
 /** The canonical text of an initial cluster, `n1=http://…,n2=http://…`: sorted. */
 export function describeInitialCluster(members: readonly NamedPeer[]): string {
   return members

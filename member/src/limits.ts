@@ -35,6 +35,9 @@ export const QUOTA_BACKEND_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MIN = 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MAX = 64 * 1024 * 1024 * 1024
 
+/** Snapshots that clients may be reading at the same time: each holds the state as it was when it began. */
+export const SNAPSHOT_EXPORTS_MAX = 2
+
 /** How long leadership may take to be handed over at a stop, in milliseconds. */
 export const HAND_OVER_TIMEOUT_MS = 5000
 

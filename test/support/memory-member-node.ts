@@ -4,6 +4,7 @@
 import { RaftbaseError } from '../../lib/errors.ts'
 import type {
   CallOptions,
+  Consistency,
   DeleteResult,
   GetResult,
   KeyValue,
@@ -15,6 +16,7 @@ import type {
   NotReadyReason,
   PeerInfo,
   PutResult,
+  SnapshotExport,
 } from '../../member/src/node/member-node.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
 
@@ -96,7 +98,7 @@ export class MemoryMemberNode implements MemberNode {
   }
 
   async get(
-    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    request: { key: Uint8Array; consistency: Consistency; revision?: number },
     options: CallOptions,
   ): Promise<GetResult> {
     if (request.consistency === 'linearizable') await this.#admit('get linearizable', options)
@@ -112,6 +114,33 @@ export class MemoryMemberNode implements MemberNode {
     }
     const kv = this.#historyOf(request.key).findLast(({ revision }) => revision <= wanted)?.kv
     return { revision: this.#revision, kv }
+  }
+
+  /** What `exportSnapshot` hands out; each is counted in `openExports` until it is released. */
+  exportChunks: () => AsyncIterable<Uint8Array> = async function* () {}
+  openExports = 0
+
+  async exportSnapshot(
+    request: { consistency: Consistency },
+    options: CallOptions,
+  ): Promise<SnapshotExport> {
+    if (request.consistency === 'linearizable') await this.#admit('export linearizable', options)
+    else this.asked.push('export serializable')
+    this.openExports++
+    let isReleased = false
+    return {
+      clusterId: '00000000000000c1',
+      formatVersion: 1,
+      index: this.#revision + 1,
+      term: 2,
+      revision: this.#revision,
+      memberCount: MEMBER_IDS.length,
+      chunks: () => this.exportChunks(),
+      release: () => {
+        if (!isReleased) this.openExports--
+        isReleased = true
+      },
+    }
   }
 
   async transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {

@@ -152,7 +152,7 @@ export class StateMachine {
   }
 
   /** To read; only `apply…` changes it. */
-  get store(): Omit<Store, 'put' | 'delete' | 'txn' | 'begin' | 'compact'> {
+  get store(): Omit<Store, 'put' | 'delete' | 'txn' | 'begin' | 'compact' | 'raiseRevision'> {
     return this.#store
   }
 
@@ -217,6 +217,31 @@ export class StateMachine {
   /** Pins the state as it is now; to be released when its chunks have been read. */
   capture(): StateSnapshot {
     return new StateSnapshot(this.#header(), this.#store.capture())
+  }
+
+  /**
+   * The state with which a new cluster of these members begins: the same key space at the same position, its membership as
+   * made, nobody removed. Takes the key space with it: nothing else may be asked of this one afterwards. Throws
+   * INVALID_ARGUMENT if the revision cannot be raised by so much.
+   */
+  refound(options: {
+    readonly members: readonly MemberRecord[]
+    readonly confState: ConfState
+    /** See Store.raiseRevision. */
+    readonly raiseRevisionBy: number
+    /** Whether only the present can be read afterwards: a watch from an earlier revision is told so. */
+    readonly compacts: boolean
+  }): StateMachine {
+    const { members, confState, raiseRevisionBy, compacts } = options
+    const store = this.#store
+    store.raiseRevision(raiseRevisionBy)
+    if (compacts && store.compactRevision < store.revision) {
+      const compacted = store.compact(store.revision)
+      invariant(compacted.ok, 'the latest revision cannot be compacted')
+    }
+    const position = { index: this.#appliedIndex, term: this.#appliedTerm }
+    const restored = { ...position, store, membershipEpoch: 0, removed: [] }
+    return new StateMachine({ members, confState, restored })
   }
 
   #header(): StateHeader {

@@ -53,6 +53,11 @@ export class StateReader {
 
 function readHeader(bytes: Uint8Array): StateHeader {
   const { format, meta, members, membershipEpoch, removed } = decode(bytes)
+  if (format > STATE_FORMAT) {
+    throw new RaftbaseError('SNAPSHOT_REFUSED', 'snapshot was written by a newer version', {
+      details: { formatVersion: format, formatVersionMax: STATE_FORMAT },
+    })
+  }
   if (format !== STATE_FORMAT) corrupt('unknown state format', { format })
   if (meta === undefined) corrupt('snapshot without a position')
   return {

@@ -72,7 +72,13 @@ export class StoreRestorer {
 
   #readHeader(): boolean {
     this.#check(this.#word(0) === SNAPSHOT_MAGIC, 'not a snapshot')
-    this.#check(this.#word(1) === SNAPSHOT_FORMAT, 'unknown snapshot format')
+    const format = this.#word(1)
+    if (format > SNAPSHOT_FORMAT) {
+      throw new RaftbaseError('SNAPSHOT_REFUSED', 'snapshot was written by a newer version', {
+        details: { formatVersion: format, formatVersionMax: SNAPSHOT_FORMAT },
+      })
+    }
+    this.#check(format === SNAPSHOT_FORMAT, 'unknown snapshot format')
     this.#revision = this.#long(2)
     this.#compactRevision = this.#long(4) - 1
     this.#check(this.#revision >= 1, 'snapshot revision out of range')

@@ -5,6 +5,7 @@
 // steps, captures and reads come between. Refusals are results. A change copies its key and value.
 
 import { invariant } from '../../../lib/assert.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
 import { Compactor, type HashResult, type Remembered } from './compaction.ts'
 import { evaluateRange, pushAt, type RangeResult, refuseRevision } from './range.ts'
 import { type KeyValue, Records } from './records.ts'
@@ -132,6 +133,21 @@ export class Store {
   compact(revision: number): { readonly ok: true } | Refusal {
     this.#checkIdle()
     return this.#compactor.compact(revision)
+  }
+
+  /**
+   * Leaves out revisions, so that no revision of this store after now is one that another store, which had the same changes
+   * until now, has given to a change. Throws INVALID_ARGUMENT if that leaves the range of revisions.
+   */
+  raiseRevision(by: number): void {
+    this.#checkIdle()
+    const raised = this.#state.revision + by
+    if (by < 0 || !Number.isSafeInteger(raised)) {
+      throw new RaftbaseError('INVALID_ARGUMENT', 'revision out of range', {
+        details: { revision: this.#state.revision, by },
+      })
+    }
+    this.#state.revision = raised
   }
 
   /** A part of the work compaction leaves behind, about `maxRecords` records. Returns whether more is left. */

@@ -4,7 +4,14 @@
 import { join } from 'node:path'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { DirectoryLock, FileSystem } from '../wal/file-system.ts'
-import { readMetadata, readTombstone, writeMetadata, writeTombstone } from '../wal/metadata.ts'
+import {
+  readMetadata,
+  readTombstone,
+  RESTORED_FILE,
+  RESTORING_FILE,
+  writeMetadata,
+  writeTombstone,
+} from '../wal/metadata.ts'
 import type { Identity } from './identity.ts'
 import { type FoundDirectory, foreignDirectory } from './start-plan.ts'
 
@@ -16,6 +23,8 @@ export interface DataDirectory {
   readonly identity: Identity
   /** Whether an identity was recorded: then there must be a log. */
   readonly isInitialized: boolean
+  /** Whether it begins with a snapshot that was restored into it. */
+  readonly isRestored: boolean
   /** Records the identity. The log exists by then, so that an identity without a log is damage and not a first start. */
   initialize(): Promise<void>
   /** Its member was removed: from now on the directory says so. */
@@ -29,13 +38,17 @@ export class LockedDirectory {
   readonly #fs: FileSystem
   readonly #lock: DirectoryLock
 
-  /** Rejects with DATA_DIR_LOCKED, DATA_DIR_UNUSABLE, METADATA_CORRUPT or DISK_FAILED, and keeps no lock then. */
+  /**
+   * Rejects with DATA_DIR_LOCKED, DATA_DIR_UNUSABLE (also for an unfinished restore), METADATA_CORRUPT or DISK_FAILED, and
+   * keeps no lock then.
+   */
   static async open(fs: FileSystem, path: string): Promise<LockedDirectory> {
     const lock = await lockDirectory(fs, path)
     try {
       const identity = await readMetadata(fs, path)
       const isTombstoned = await readTombstone(fs, path)
-      return new LockedDirectory({ fs, lock, found: { path, identity, isTombstoned } })
+      const restored = identity === undefined ? await readRestored(fs, path) : undefined
+      return new LockedDirectory({ fs, lock, found: { path, identity, restored, isTombstoned } })
     } catch (error) {
       await lock.release()
       throw error
@@ -50,7 +63,7 @@ export class LockedDirectory {
 
   /** For a member of this identity: the recorded one, or the one to record. */
   use(identity: Identity): DataDirectory {
-    const { path } = this.found
+    const { path, restored } = this.found
     const fs = this.#fs
     return {
       path,
@@ -58,6 +71,7 @@ export class LockedDirectory {
       snapshotPath: join(path, 'snap'),
       identity,
       isInitialized: this.found.identity !== undefined,
+      isRestored: restored !== undefined,
       initialize: () => writeMetadata(fs, path, identity),
       bury: () => writeTombstone(fs, path, identity.memberId),
       release: () => this.release(),
@@ -83,12 +97,21 @@ export interface OpenDataDirectoryOptions {
 export async function openDataDirectory(options: OpenDataDirectoryOptions): Promise<DataDirectory> {
   const { fs, path, identity, isNewCluster } = options
   const locked = await LockedDirectory.open(fs, path)
-  const recorded = locked.found.identity
+  const recorded = locked.found.identity ?? locked.found.restored
   const error =
     recorded && foreignDirectory({ there: recorded, here: identity, path, isNewCluster })
   if (error === undefined) return locked.use(recorded ?? identity)
   await locked.release()
   throw error
+}
+
+async function readRestored(fs: FileSystem, path: string): Promise<Identity | undefined> {
+  const restored = await readMetadata(fs, path, RESTORED_FILE)
+  if (restored !== undefined) return restored
+  if ((await readMetadata(fs, path, RESTORING_FILE)) === undefined) return undefined
+  throw new RaftbaseError('DATA_DIR_UNUSABLE', 'a restore into this directory was not finished', {
+    details: { directory: path },
+  })
 }
 
 async function lockDirectory(fs: FileSystem, path: string): Promise<DirectoryLock> {

@@ -9,6 +9,7 @@ import type { Identity } from './identity.ts'
 import type { Member } from './member.ts'
 import type {
   CallOptions,
+  Consistency,
   DataDirectoryStatus,
   DeleteResult,
   GetResult,
@@ -21,6 +22,7 @@ import type {
   NodeStatus,
   NotReadyReason,
   PutResult,
+  SnapshotExport,
   StartupPhase,
 } from './member-node.ts'
 import { Readiness } from './readiness.ts'
@@ -150,10 +152,17 @@ export class MemberHost implements MemberNode {
   }
 
   get(
-    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    request: { key: Uint8Array; consistency: Consistency; revision?: number },
     options: CallOptions,
   ): Promise<GetResult> {
     return this.#ask((member) => member.get(request, options))
+  }
+
+  exportSnapshot(
+    request: { consistency: Consistency },
+    options: CallOptions,
+  ): Promise<SnapshotExport> {
+    return this.#ask((member) => member.exportSnapshot(request, options))
   }
 
   transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {

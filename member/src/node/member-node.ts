@@ -76,6 +76,9 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+/** Whether an answer has everything that was acknowledged before, anywhere, or is from the state as it is here. */
+export type Consistency = 'linearizable' | 'serializable'
+
 export interface KeyValue {
   readonly key: Uint8Array
   readonly value: Uint8Array
@@ -101,6 +104,20 @@ export interface GetResult {
   /** The store's revision at evaluation. */
   readonly revision: number
   readonly kv: KeyValue | undefined
+}
+
+/** The whole state as it was at one log position, as a snapshot file. */
+export interface SnapshotExport {
+  readonly clusterId: string
+  readonly formatVersion: number
+  readonly index: number
+  readonly term: number
+  readonly revision: number
+  readonly memberCount: number
+  /** The file in pieces, made as they are asked for; to be called once. Throws SHUTTING_DOWN when the member stops. */
+  chunks(): AsyncIterable<Uint8Array>
+  /** Must be called, whatever happens; calling it again does nothing. */
+  release(): void
 }
 
 export interface NodeInfo {
@@ -203,9 +220,17 @@ export interface MemberNode {
   delete(request: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult>
   /** Linearizable by read index, or from local state as it is. Rejects as `put`, but never with OUTCOME_UNKNOWN. */
   get(
-    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    request: { key: Uint8Array; consistency: Consistency; revision?: number },
     options: CallOptions,
   ): Promise<GetResult>
+  /**
+   * The state, to be read by a client: with everything acknowledged before the call, or as it is here. Rejects as `get`,
+   * with OVERLOADED also when several are being read already.
+   */
+  exportSnapshot(
+    request: { consistency: Consistency },
+    options: CallOptions,
+  ): Promise<SnapshotExport>
   /** Hands leadership to `target` (or the most caught-up voter) and waits until it is confirmed. Leader only: NOT_LEADER. */
   transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId>
   /**

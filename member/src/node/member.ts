@@ -2,7 +2,7 @@
 // process arrives through the options, so that the simulator runs this code unchanged.
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
-import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
 import { encodeRequest, FEATURE_LEVEL, type RequestBody } from '../apply/request.ts'
@@ -14,10 +14,12 @@ import type { FileSystem } from '../wal/file-system.ts'
 import { Applier } from './applier.ts'
 import { Breather } from './breather.ts'
 import { Driver } from './driver.ts'
+import { Exporter } from './exporter.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Identity, InitialMember } from './identity.ts'
 import type {
   CallOptions,
+  Consistency,
   DeleteResult,
   GetResult,
   MemberNode,
@@ -28,7 +30,9 @@ import type {
   NodeObserver,
   NotReadyReason,
   PutResult,
+  SnapshotExport,
 } from './member-node.ts'
+import { handOver } from './hand-over.ts'
 import { deleteResult, getResult, putResult, tooLarge } from './outcomes.ts'
 import { LeaderWatch } from './leader-watch.ts'
 import { Membership, type MembershipCall } from './membership.ts'
@@ -38,7 +42,7 @@ import { Reads } from './reads.ts'
 import { type Recovered, recover, restoreState } from './recovery.ts'
 import type { NodeSettings } from './settings.ts'
 import { Snapshotter } from './snapshotter.ts'
-import { type MemberStatus, memberStatus } from './status.ts'
+import { type MemberStatus, memberStatus, memberViews, whyNotReady } from './status.ts'
 import { bestSuccessor } from './successor.ts'
 import { Ticker } from './ticker.ts'
 
@@ -72,12 +76,6 @@ export interface MemberOptions {
   readonly onRemoved?: () => void
 }
 
-/** Between attempts to hand leadership over. */
-const HAND_OVER_PAUSE_MS = 50
-
-/** Entries that what is applied may be behind what is committed on a member that is ready. */
-const READY_LAG_ENTRIES_MAX = 10_000
-
 export class Member implements MemberNode {
   readonly #options: MemberOptions
   readonly #recovered: Recovered
@@ -87,6 +85,7 @@ export class Member implements MemberNode {
   readonly #ticker: Ticker
   readonly #driver: Driver
   readonly #snapshotter: Snapshotter
+  readonly #exporter: Exporter
   readonly #publisher: Publisher
   #state: MemberState = 'recovering'
   #lastLeader: MemberId | undefined
@@ -140,6 +139,11 @@ export class Member implements MemberNode {
     })
     this.#driver = this.#createDriver()
     this.#snapshotter = this.#createSnapshotter()
+    this.#exporter = new Exporter({
+      ...options,
+      clusterId: identity.clusterId,
+      stateMachine: () => this.stateMachine,
+    })
     this.#leaderWatch = new LeaderWatch(options.timers)
     this.membership = new Membership({
       token: identity.token,
@@ -205,25 +209,19 @@ export class Member implements MemberNode {
   }
 
   /** Hands leadership over if this member leads and another can take it; resolves at the latest after `timeoutMs`. */
-  async handOver(timeoutMs: number): Promise<void> {
+  handOver(timeoutMs: number): Promise<void> {
     const { clock, timers, settings, log } = this.#options
-    const deadlineMs = clock.monotonicMs() + timeoutMs
-    // One attempt lasts an election timeout in the core; another voter may have caught up by then.
-    const attemptMs = 2 * settings.raft.electionTicks * settings.tickMs
-    for (;;) {
-      const leftMs = deadlineMs - clock.monotonicMs()
-      if (this.#driver.leader !== this.identity.memberId || leftMs < 1) return
-      if (this.#driver.raft.confState.voters.length < 2) return
-      try {
-        await this.transferLeader(undefined, { timeoutMs: Math.min(leftMs, attemptMs) })
-        return
-      } catch (err) {
-        log.warn({ err }, 'leadership not handed over')
-        // Nobody to hand it to: waiting would not bring one.
-        if (hasCode(err, 'NO_LEADER')) return
-      }
-      await new Promise<void>((resolve) => void timers.after(HAND_OVER_PAUSE_MS, resolve))
-    }
+    return handOver({
+      timeoutMs,
+      // One attempt lasts an election timeout in the core; another voter may have caught up by then.
+      attemptMs: 2 * settings.raft.electionTicks * settings.tickMs,
+      isLeader: () => this.#driver.leader === this.identity.memberId,
+      hasOthers: () => this.#driver.raft.confState.voters.length > 1,
+      transfer: (attemptMs) => this.transferLeader(undefined, { timeoutMs: attemptMs }),
+      clock,
+      timers,
+      log,
+    })
   }
 
   /** A peer said that this member was removed from the cluster. */
@@ -239,6 +237,7 @@ export class Member implements MemberNode {
     this.#proposals.close(error)
     this.#reads.close(error)
     await this.#driver.stop()
+    this.#exporter.stop()
     await this.#snapshotter.stop()
     await this.#options.transport.stop(graceMs)
     await this.#recovered.wal.close()
@@ -259,15 +258,19 @@ export class Member implements MemberNode {
   }
 
   async get(
-    request: { key: Uint8Array; consistency: 'linearizable' | 'serializable'; revision?: number },
+    request: { key: Uint8Array; consistency: Consistency; revision?: number },
     options: CallOptions,
   ): Promise<GetResult> {
-    if (request.consistency === 'linearizable') {
-      const confirmed = this.#reads.wait(options.timeoutMs)
-      this.#driver.wake()
-      await confirmed
-    }
+    await this.#confirm(request.consistency, options)
     return getResult(this.stateMachine, request)
+  }
+
+  async exportSnapshot(
+    request: { consistency: Consistency },
+    options: CallOptions,
+  ): Promise<SnapshotExport> {
+    await this.#confirm(request.consistency, options)
+    return this.#exporter.open()
   }
 
   async transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {
@@ -298,16 +301,12 @@ export class Member implements MemberNode {
   }
 
   nodes(): readonly NodeInfo[] {
-    const { memberId } = this.identity
-    const { members, confState } = this.stateMachine
-    const nodes = [...members.values()].map((member): NodeInfo => {
-      const reachable =
-        member.id === memberId || this.#options.transport.peerStatus(member.id).connected
-      const role = confState.learners.includes(member.id) ? 'learner' : 'follower'
-      const status = this.#driver.leader === member.id ? 'leader' : role
-      return { ...member, status: reachable ? status : 'unreachable' }
+    const { transport } = this.#options
+    return memberViews({
+      stateMachine: this.stateMachine,
+      leader: this.#driver.leader,
+      isReachable: (id) => id === this.identity.memberId || transport.peerStatus(id).connected,
     })
-    return nodes.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
   }
 
   status(): MemberStatus {
@@ -331,17 +330,12 @@ export class Member implements MemberNode {
 
   notReadyReason(): NotReadyReason | undefined {
     if (this.#state !== 'running') return this.#state
-    const { confState, appliedIndex, appliedTerm } = this.stateMachine
-    if (!confState.voters.includes(this.identity.memberId)) return 'learner'
-    if (this.#driver.leader === undefined) return 'noLeader'
-    const { term, committed } = this.#driver.raft.status()
-    const isCurrent = appliedTerm === term && committed - appliedIndex <= READY_LAG_ENTRIES_MAX
-    return isCurrent ? undefined : 'catchingUp'
+    const { raft, leader } = this.#driver
+    return whyNotReady(this.identity.memberId, this.stateMachine, { ...raft.status(), leader })
   }
 
   tickAgeMs(): number | undefined {
-    if (this.#state !== 'running') return undefined
-    return this.#ticker.ageMs
+    return this.#state === 'running' ? this.#ticker.ageMs : undefined
   }
 
   onChange(listener: () => void): () => void {
@@ -358,6 +352,14 @@ export class Member implements MemberNode {
   }
 
   // Inside
+
+  /** Resolves once the state here has everything that a read of this consistency must see. */
+  async #confirm(consistency: Consistency, { timeoutMs }: CallOptions): Promise<void> {
+    if (consistency === 'serializable') return
+    const confirmed = this.#reads.wait(timeoutMs)
+    this.#driver.wake()
+    await confirmed
+  }
 
   /** Not async, nor are its callers: the promise of `Proposals` is the only one of a request. */
   #propose<Answer>(

@@ -49,6 +49,11 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const { clusterId, memberId } = directory.identity
   const snapshots = await SnapshotStore.open({ fs, directory: directory.snapshotPath, clusterId })
   const snapshot = await snapshots.newest()
+  if (directory.isRestored && snapshot === undefined) {
+    throw new RaftbaseError('SNAPSHOT_CORRUPT', 'the snapshot that was restored is missing', {
+      details: { file: directory.snapshotPath },
+    })
+  }
   const stateMachine =
     snapshot === undefined
       ? freshState(options)
@@ -73,10 +78,9 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   })
   // failpoint: await logRecovered
   if (!directory.isInitialized) {
-    await initialize(
-      options,
-      opened.hardState !== undefined || opened.lastIndex > 0 || snapshot !== undefined,
-    )
+    const begins = directory.isRestored ? (snapshot?.meta.index ?? 0) : 0
+    const isUsed = opened.hardState !== undefined || opened.lastIndex > begins
+    await initialize(options, isUsed || (snapshot !== undefined && !directory.isRestored))
   }
   if (opened.repaired !== undefined) log.warn({ ...opened.repaired }, 'torn log tail removed')
   const raftInitial = tail.initialState(opened.hardState)
@@ -119,7 +123,14 @@ async function initialize({ directory }: RecoverOptions, isUsed: boolean): Promi
 }
 
 function freshState({ directory, initialMembers }: RecoverOptions): StateMachine {
-  const { token } = directory.identity
+  return new StateMachine(foundersOf(directory.identity.token, initialMembers))
+}
+
+/** What a cluster's state says about its members when it is made of these. */
+export function foundersOf(
+  token: string,
+  initialMembers: readonly InitialMember[],
+): { readonly members: readonly MemberRecord[]; readonly confState: ConfState } {
   const members = initialMembers.map((member): MemberRecord => {
     const { name, peerUrls } = member
     return {
@@ -139,7 +150,7 @@ function freshState({ directory, initialMembers }: RecoverOptions): StateMachine
     learnersNext: [],
     autoLeave: false,
   }
-  return new StateMachine({ members, confState })
+  return { members, confState }
 }
 
 /** The end of the log while it is read: what is committed is applied at once, of that only the newest part is kept. */

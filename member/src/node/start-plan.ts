@@ -20,8 +20,10 @@ export interface ConfiguredStart {
 /** What lies in the data directory. */
 export interface FoundDirectory {
   readonly path: string
-  /** Undefined: it is blank. */
+  /** Undefined: it is blank, or no member has started in it since a snapshot was restored into it. */
   readonly identity: Identity | undefined
+  /** Of the member that is to start from a restored snapshot and has no log yet. */
+  readonly restored?: Identity | undefined
   /** It says that its member was removed. */
   readonly isTombstoned: boolean
 }
@@ -69,7 +71,12 @@ export function planStart(
     }
     return park('Fresh', `the membership file cannot be used: ${problem ?? 'it is not there'}`)
   }
-  if (directory.identity === undefined) return planBlank(configured, document)
+  if (directory.identity === undefined) {
+    const plan = planBlank(configured, document)
+    return directory.restored === undefined || plan.type !== 'start'
+      ? plan
+      : planRestored(configured, document, directory.restored)
+  }
   return planUsed({ configured, document, identity: directory.identity, path: directory.path })
 }
 
@@ -82,9 +89,11 @@ function planFromSettings(configured: ConfiguredStart, directory: FoundDirectory
   }
   const isNew = initialClusterState === 'new'
   const identity = identityOf({ token, name, members: initialCluster })
-  if (recorded !== undefined) {
-    const error = foreignDirectory({ there: recorded, here: identity, path, isNewCluster: isNew })
-    return error === undefined ? resume(recorded) : { type: 'refuse', error }
+  const there = recorded ?? directory.restored
+  if (there !== undefined) {
+    const error = foreignDirectory({ there, here: identity, path, isNewCluster: isNew })
+    if (error !== undefined) return { type: 'refuse', error }
+    return recorded === undefined ? beginRestored(there, 'whoeverAnswers') : resume(there)
   }
   if (!isNew) {
     return refuse('CONFIG_INVALID', 'joining an existing cluster is not supported yet', {
@@ -139,6 +148,22 @@ function found(
   return { type: 'start', identity, members: founders, peers: [], asks, voters: founders }
 }
 
+/** Where a blank one would start as a founder, one that begins with a restored snapshot may as well. */
+function planRestored(
+  configured: ConfiguredStart,
+  document: MembershipDocument,
+  restored: Identity,
+): StartPlan {
+  const here = { ...restored, name: configured.name, token: document.token }
+  const clusterId = document.clusterId ?? restored.clusterId
+  const differences = differencesOf(restored, { ...here, clusterId }, FILE_FACTS)
+  if (differences.length > 0) return parkForeign(differences)
+  if (document.phase === 'Bootstrapping') {
+    return beginRestored(restored, document.formed === true ? 'aMajority' : 'whoeverAnswers')
+  }
+  return park('Fresh', 'a snapshot was restored here, but the cluster exists already')
+}
+
 function planUsed(options: {
   readonly configured: ConfiguredStart
   readonly document: MembershipDocument
@@ -149,10 +174,7 @@ function planUsed(options: {
   const here = { ...identity, name: configured.name, token: document.token }
   const clusterId = document.clusterId ?? identity.clusterId
   const differences = differencesOf(identity, { ...here, clusterId }, FILE_FACTS)
-  if (differences.length > 0) {
-    const detail = `the data directory is of another ${whose(differences)}: ${differences.join('; ')}`
-    return park('ForeignCluster', detail, 'DATA_DIR_FOREIGN')
-  }
+  if (differences.length > 0) return parkForeign(differences)
   if (document.phase === 'Recovering') {
     return park('Valid', 'the cluster is being recovered; nobody takes part meanwhile')
   }
@@ -168,12 +190,17 @@ function planUsed(options: {
 }
 
 /** What a blank member that was told about itself by a peer says of its directory. */
-export function awaitingReplacement(name: string, peer?: string): DataDirectoryStatus {
+export function awaitingReplacement(
+  name: string,
+  peer?: string,
+  isRestored = false,
+): DataDirectoryStatus {
+  const what = isRestored ? 'begins with a restored snapshot' : 'is blank'
   const who = peer === undefined ? 'the cluster knows' : `${peer} knows`
   return {
     state: 'AwaitingReplacement',
     code: 'AWAITING_REPLACEMENT',
-    detail: `the data directory is blank, but ${who} ${name} as a member; it has to be replaced under a new id`,
+    detail: `the data directory ${what}, but ${who} ${name} as a member; it has to be replaced under a new id`,
   }
 }
 
@@ -221,6 +248,14 @@ function resume(identity: Identity, peers: readonly PeerAddress[] = []): StartPl
   return { type: 'start', identity, members, peers, asks: 'nobody', voters: [] }
 }
 
+/**
+ * A restored snapshot is not proof that this member never took part: restored a second time, it has forgotten what it did
+ * after the first. So it asks, like a blank one.
+ */
+function beginRestored(identity: Identity, asks: 'whoeverAnswers' | 'aMajority'): StartPlan {
+  return found(identity, membersOf(identity.initialCluster), asks)
+}
+
 function membersOf(initialCluster: string): readonly InitialMember[] {
   if (initialCluster === '') return []
   const urls = new Map<string, string[]>()
@@ -249,6 +284,11 @@ function peersIn({ members, token }: MembershipDocument, name: string): readonly
 function park(state: DataDirectoryStatus['state'], detail: string, code?: ErrorCode): StartPlan {
   const directory = code === undefined ? { state, detail } : { state, code, detail }
   return { type: 'park', directory }
+}
+
+function parkForeign(differences: readonly string[]): StartPlan {
+  const detail = `the data directory is of another ${whose(differences)}: ${differences.join('; ')}`
+  return park('ForeignCluster', detail, 'DATA_DIR_FOREIGN')
 }
 
 function parkTombstoned(detail: string): StartPlan {

@@ -148,7 +148,7 @@ export class Starter {
       return undefined
     }
     if (plan.asks === 'nobody') return plan
-    const obstacle = await this.#ask(plan)
+    const obstacle = await this.#ask(plan, found.restored !== undefined)
     if (obstacle === undefined) return plan
     if (membership === undefined) {
       await locked.release()
@@ -165,8 +165,11 @@ export class Starter {
     if (this.#parkedFor === undefined) this.#options.host.enter(phase)
   }
 
-  /** Asks the other voters about this blank member; undefined when nothing speaks against it. */
-  async #ask({ identity, voters, asks }: Startable): Promise<DataDirectoryStatus | undefined> {
+  /** Asks the other voters about this member, which has no log; undefined when nothing speaks against it. */
+  async #ask(
+    { identity, voters, asks }: Startable,
+    isRestored: boolean,
+  ): Promise<DataDirectoryStatus | undefined> {
     const { askPeers } = this.#options
     const others = voters.filter((voter) => voter.name !== identity.name)
     if (others.length === 0) return undefined
@@ -175,7 +178,7 @@ export class Starter {
       (answer) => answer.clusterId === identity.clusterId,
     )
     const known = answers.find((answer) => answer.takenPart)
-    if (known !== undefined) return awaitingReplacement(identity.name, known.name)
+    if (known !== undefined) return awaitingReplacement(identity.name, known.name, isRestored)
     const needed = Math.floor(voters.length / 2) + 1
     if (asks === 'whoeverAnswers' || answers.length >= needed) return undefined
     this.#asksAgain = true
@@ -184,7 +187,8 @@ export class Starter {
 
   async #run(locked: LockedDirectory, plan: Startable): Promise<boolean> {
     const { host, openMember, log, configured } = this.#options
-    const isBlank = locked.found.identity === undefined
+    const { identity: recorded, restored } = locked.found
+    const isBlank = recorded === undefined && restored === undefined
     host.found({ state: isBlank ? 'Fresh' : 'Valid' }, plan.identity)
     host.enter('readingLog')
     const directory = locked.use(plan.identity)

@@ -5,7 +5,18 @@ import type { RawNode } from '../raft/raw-node.ts'
 import type { MemberId } from '../raft/types.ts'
 import { STORAGE_FORMAT_VERSION } from '../wal/metadata.ts'
 import type { Identity } from './identity.ts'
-import type { Alarm, ConfiguredMember, MemberState, NodeStatus, PeerInfo } from './member-node.ts'
+import type {
+  Alarm,
+  ConfiguredMember,
+  MemberState,
+  NodeInfo,
+  NodeStatus,
+  NotReadyReason,
+  PeerInfo,
+} from './member-node.ts'
+
+/** Entries that what is applied may be behind what is committed on a member that is ready. */
+const READY_LAG_ENTRIES_MAX = 10_000
 
 /** The status of a member whose log has been read. */
 export interface MemberStatus extends NodeStatus {
@@ -24,6 +35,35 @@ export interface StatusParts {
   readonly quotaBytes: number
   readonly isDiskFull: boolean
   readonly isConnected: (peer: MemberId) => boolean
+}
+
+/** Why a member that runs cannot serve linearizable requests, as far as its own state tells. */
+export function whyNotReady(
+  memberId: MemberId,
+  { confState, appliedIndex, appliedTerm }: StateMachine,
+  { leader, term, committed }: ReturnType<RawNode['status']>,
+): NotReadyReason | undefined {
+  if (!confState.voters.includes(memberId)) return 'learner'
+  if (leader === undefined) return 'noLeader'
+  const isCurrent = appliedTerm === term && committed - appliedIndex <= READY_LAG_ENTRIES_MAX
+  return isCurrent ? undefined : 'catchingUp'
+}
+
+/** Every member as this one sees it, sorted by name. */
+export function memberViews(parts: {
+  readonly stateMachine: StateMachine
+  readonly leader: MemberId | undefined
+  /** This member itself included. */
+  readonly isReachable: (member: MemberId) => boolean
+}): readonly NodeInfo[] {
+  const { stateMachine, leader, isReachable } = parts
+  const { members, confState } = stateMachine
+  const views = [...members.values()].map((member): NodeInfo => {
+    const role = confState.learners.includes(member.id) ? 'learner' : 'follower'
+    const status = leader === member.id ? 'leader' : role
+    return { ...member, status: isReachable(member.id) ? status : 'unreachable' }
+  })
+  return views.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
 export function memberStatus(parts: StatusParts): MemberStatus {

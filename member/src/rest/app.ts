@@ -176,9 +176,17 @@ class RestApp {
     }
     if ('stream' in answer) {
       reply.hijack()
-      answer.stream(reply.raw)
+      await this.#stream(answer, reply.raw, scope)
     } else {
       this.#send(reply, answer)
+    }
+  }
+
+  async #stream(answer: StreamedAnswer, response: ServerResponse, scope: RequestScope) {
+    try {
+      await answer.stream(response)
+    } catch (err) {
+      this.#log.warn({ err, route: scope.route?.path }, 'answer cut off')
     }
   }
 

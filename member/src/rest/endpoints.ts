@@ -49,6 +49,13 @@ export const ENDPOINTS = [
   { id: 'removeMember', path: MEMBER_PATH, methods: ['DELETE'], ...change },
   { id: 'promoteMember', path: `${MEMBER_PATH}/promote`, methods: ['POST'], ...change },
   { id: 'replaceMember', path: `${MEMBER_PATH}/replace`, methods: ['POST'], ...change },
+  {
+    id: 'getSnapshot',
+    path: '/v1/snapshot',
+    methods: ['GET'],
+    isProbe: false,
+    parameters: ['consistency', 'timeout'],
+  },
   { id: 'getKey', path: KV_PATH, ...read, parameters: ['consistency', 'revision', 'timeout'] },
   { id: 'putKey', path: KV_PATH, methods: ['PUT'], isProbe: false, parameters: ['timeout'] },
   { id: 'deleteKey', path: KV_PATH, methods: ['DELETE'], isProbe: false, parameters: ['timeout'] },

@@ -7,7 +7,7 @@ import type { DeleteResult, PutResult } from './contract.ts'
 import { KV_PREFIX } from './endpoints.ts'
 import { type Answer, jsonAnswer, problemAnswer } from './errors.ts'
 import type { Call } from './route.ts'
-import { parsePositiveInteger, percentDecode } from './target.ts'
+import { consistencyOf, parsePositiveInteger, percentDecode } from './target.ts'
 
 /** Ignoring one of these would do what the client asked not to be done. */
 const REFUSED_WRITE_HEADERS = [
@@ -31,7 +31,7 @@ export async function putKey(call: Call): Promise<Answer> {
 
 export async function getKey(call: Call): Promise<Answer> {
   const key = keyOf(call)
-  const consistency = consistencyOf(call)
+  const consistency = consistencyOf(call.query)
   const revisionText = call.query.get('revision')
   const asked =
     revisionText === undefined ? {} : { revision: parsePositiveInteger(revisionText, 'revision') }
@@ -84,14 +84,6 @@ function keyOf(call: Call): Uint8Array {
     })
   }
   return key
-}
-
-function consistencyOf(call: Call): 'linearizable' | 'serializable' {
-  const text = call.query.get('consistency') ?? 'linearizable'
-  if (text === 'linearizable' || text === 'serializable') return text
-  throw new RaftbaseError('INVALID_ARGUMENT', 'unknown consistency', {
-    details: { field: 'consistency', accepted: 'linearizable, serializable' },
-  })
 }
 
 function refuseConditions(call: Call): void {

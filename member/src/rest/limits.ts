@@ -19,6 +19,9 @@ export interface RestLimits {
   readonly connectionsMax: number
   /** Watchers of /v1/status/stream at the same time. */
   readonly statusStreamsMax: number
+  /** How long a piece of a snapshot may wait for its client to read on, and how long the whole may take. */
+  readonly snapshotStallMs: number
+  readonly snapshotMsMax: number
   /** From the first byte, or from the connection's start, to the end of the headers. */
   readonly headersTimeoutMs: number
   /** From the first byte to the end of the body. */
@@ -46,6 +49,8 @@ export const REST_LIMITS: RestLimits = {
   requestsInFlightMax: 10_000,
   connectionsMax: 10_000,
   statusStreamsMax: 64,
+  snapshotStallMs: 30_000,
+  snapshotMsMax: 3_600_000,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveTimeoutMs: 65_000,

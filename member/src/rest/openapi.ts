@@ -157,6 +157,15 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
       content: { 'application/json': { schema: reference('ReplaceRequest') } },
     },
   },
+  getSnapshot: {
+    summary: 'The whole state as a file, for `raftbase snapshot restore`',
+    ok: {
+      description: 'The file; complete only if its end is, which says its SHA-256.',
+      headers: snapshotHeaders(),
+      content: bytes,
+    },
+    problems: [...waits],
+  },
   getKey: {
     summary: 'Read a value',
     ok: { description: 'The value as it was put.', headers: valueHeaders(), content: bytes },
@@ -298,6 +307,17 @@ function valueHeaders(): object {
     'Raftbase-Create-Revision': integer('At which the key was created.'),
     'Raftbase-Mod-Revision': integer('At which the value was put.'),
     'Raftbase-Version': integer('Puts since the key was created.'),
+  }
+}
+
+function snapshotHeaders(): object {
+  return {
+    'Raftbase-Snapshot-Format': integer('Version of the file.'),
+    'Raftbase-Cluster-Id': { description: 'Of the cluster it is of.', schema: { type: 'string' } },
+    'Raftbase-Revision': integer('Of the state in it.'),
+    'Raftbase-Raft-Index': integer('Log position that the state stands for.'),
+    'Raftbase-Raft-Term': integer('Of the log entry at that position.'),
+    'Raftbase-Member-Count': integer('Members of the cluster at that position, learners included.'),
   }
 }
 

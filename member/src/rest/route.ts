@@ -38,12 +38,15 @@ export interface Call {
   readonly options: () => CallOptions
 }
 
-/** An answer that has no end of its own: the handler writes it. */
+/** An answer that the handler writes: it has no end of its own, or is too large to be held. */
 export interface StreamedAnswer {
-  readonly stream: (response: ServerResponse) => void
+  /** Ends or destroys the response; a rejection says what cut the answer off. */
+  readonly stream: (response: ServerResponse) => void | Promise<void>
 }
 
-export type Handler = (call: Call) => Answer | StreamedAnswer | Promise<Answer>
+export type Handler = (
+  call: Call,
+) => Answer | StreamedAnswer | Promise<Answer> | Promise<StreamedAnswer>
 
 export interface Route {
   readonly id: EndpointId

@@ -13,6 +13,7 @@ import {
 import { deleteKey, getKey, putKey } from './kv.ts'
 import { addMember, getMembers, promoteMember, removeMember, replaceMember } from './members.ts'
 import type { Handler, Route } from './route.ts'
+import { getSnapshot } from './snapshot.ts'
 import { getStatus, watchStatus } from './status.ts'
 
 const HANDLERS = {
@@ -32,6 +33,7 @@ const HANDLERS = {
   removeMember,
   promoteMember,
   replaceMember,
+  getSnapshot,
   getKey,
   putKey,
   deleteKey,

@@ -3,6 +3,7 @@
 
 import { Buffer } from 'node:buffer'
 import { RaftbaseError } from '../../../lib/errors.ts'
+import type { Consistency } from '../node/member-node.ts'
 
 /** A request target in two halves, undecoded. `query` is without its question mark; undefined when there is none. */
 export interface Target {
@@ -111,5 +112,14 @@ function hexDigit(code: number): number {
 function malformed(field: string, accepted: string): RaftbaseError {
   return new RaftbaseError('INVALID_ARGUMENT', 'malformed request target', {
     details: { field, accepted },
+  })
+}
+
+/** What `?consistency=` asks for. Throws INVALID_ARGUMENT. */
+export function consistencyOf(query: ReadonlyMap<string, string>): Consistency {
+  const text = query.get('consistency') ?? 'linearizable'
+  if (text === 'linearizable' || text === 'serializable') return text
+  throw new RaftbaseError('INVALID_ARGUMENT', 'unknown consistency', {
+    details: { field: 'consistency', accepted: 'linearizable, serializable' },
   })
 }

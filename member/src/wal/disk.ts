@@ -7,10 +7,7 @@ import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { RaftbaseError } from '../../../lib/errors.ts'
-import type { DirectoryLock, FileHandle, FileSystem } from './file-system.ts'
-
-/** Name of the file inside a data directory that carries its lock. Empty; never removed. */
-export const LOCK_FILE = 'LOCK'
+import { type DirectoryLock, type FileHandle, type FileSystem, LOCK_FILE } from './file-system.ts'
 
 /** Vectors per system call; Linux allows 1024. */
 const VECTORS_MAX = 512

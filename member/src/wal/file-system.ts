@@ -2,6 +2,9 @@
 // and unflushed state apart (bytes and directory entries). Paths are absolute; errors are RaftbaseErrors with the
 // system's error as cause: DISK_FAILED, or NO_SPACE for ENOSPC and EDQUOT.
 
+/** Name of the file inside a data directory that carries its lock. Empty; never removed. */
+export const LOCK_FILE = 'LOCK'
+
 export interface FileHandle {
   readonly path: string
   /** Fills `buffer` from `position` as far as the file goes; returns the bytes read, 0 at the end. */

@@ -12,6 +12,16 @@ export async function removeIfPresent(fs: FileSystem, path: string): Promise<voi
   }
 }
 
+/** Names in a directory that need not be there, sorted. */
+export async function namesIn(fs: FileSystem, directory: string): Promise<readonly string[]> {
+  try {
+    return await fs.readDirectory(directory)
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return []
+    throw error
+  }
+}
+
 /** Runs `use` with the file and closes it, whatever happens. */
 export async function withFile<T>(
   file: FileHandle,

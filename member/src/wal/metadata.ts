@@ -13,6 +13,10 @@ import type { FileSystem } from './file-system.ts'
 export const METADATA_FILE = 'member.json'
 /** Beside it from the day on which the member was removed from its cluster. */
 export const TOMBSTONE_FILE = 'removed.json'
+/** Who the member will be whose snapshot is being restored here; becomes RESTORED_FILE when that is there whole. */
+export const RESTORING_FILE = 'restoring.json'
+/** Who the member will be that was restored here and may not have started yet; without meaning beside METADATA_FILE. */
+export const RESTORED_FILE = 'restored.json'
 /** Of the files in a data directory, all of them together; the status tells it. */
 export const STORAGE_FORMAT_VERSION = 1
 /** An identity is far smaller; what is larger is not ours. */
@@ -34,8 +38,9 @@ export interface Metadata {
 export async function readMetadata(
   fs: FileSystem,
   directory: string,
+  name = METADATA_FILE,
 ): Promise<Metadata | undefined> {
-  const path = join(directory, METADATA_FILE)
+  const path = join(directory, name)
   const text = await readText(fs, path)
   if (text === undefined) return undefined
   const metadata = parseMetadata(text, path)
@@ -49,8 +54,21 @@ export async function writeMetadata(
   fs: FileSystem,
   directory: string,
   metadata: Metadata,
+  name = METADATA_FILE,
 ): Promise<void> {
-  await replaceFile(fs, { directory, name: METADATA_FILE, text: formatMetadata(metadata) })
+  await replaceFile(fs, { directory, name, text: formatMetadata(metadata) })
+}
+
+/** The snapshot of the member that RESTORING_FILE names is there whole; durable when it resolves. */
+export async function completeRestore(fs: FileSystem, directory: string): Promise<void> {
+  await fs.rename(join(directory, RESTORING_FILE), join(directory, RESTORED_FILE))
+  await flushed(() => fs.flushDirectory(directory))
+}
+
+/** Nothing is restored here after all. */
+export async function abandonRestore(fs: FileSystem, directory: string): Promise<void> {
+  await removeIfPresent(fs, join(directory, RESTORING_FILE))
+  await flushed(() => fs.flushDirectory(directory))
 }
 
 /** Whether the directory says that its member was removed from the cluster. */

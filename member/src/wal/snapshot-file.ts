@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { invariant } from '../../../lib/assert.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Index, SnapshotMeta } from '../raft/types.ts'
-import { flushed, removeIfPresent, withFile } from './files.ts'
+import { flushed, namesIn, removeIfPresent, withFile } from './files.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
+import { Gatherer } from './gatherer.ts'
 import {
   decodeSnapshotEnd,
   encodeSnapshotStream,
@@ -21,11 +22,13 @@ import {
   type SnapshotHeader,
 } from './snapshot-stream.ts'
 
-export { encodeSnapshotStream, type SnapshotHeader } from './snapshot-stream.ts'
+export { namesIn } from './files.ts'
+export {
+  encodeSnapshotStream,
+  SNAPSHOT_FORMAT_VERSION,
+  type SnapshotHeader,
+} from './snapshot-stream.ts'
 
-const WRITE_BYTES = 1024 * 1024
-/** Flushed so often: one flush of everything at the end would keep the log's flushes waiting behind it. */
-const FLUSH_BYTES = 8 * 1024 * 1024
 const READ_BYTES = 1024 * 1024
 const END_BYTES = FRAME_HEADER_BYTES + END_PAYLOAD_BYTES
 
@@ -67,6 +70,12 @@ export class SnapshotStore {
     // A killed process may have named a snapshot without making the name durable; from here on it counts.
     await fs.flushDirectory(directory)
     return new SnapshotStore(options)
+  }
+
+  /** Removes every snapshot from a directory that need not be there, whichever cluster they are of. */
+  static async clear(fs: FileSystem, directory: string): Promise<void> {
+    for (const name of await namesIn(fs, directory))
+      await removeIfPresent(fs, join(directory, name))
   }
 
   private constructor({ fs, directory, clusterId }: SnapshotStoreOptions) {
@@ -226,48 +235,6 @@ export class SnapshotStore {
       throw corrupt('snapshot is cut short', { file: file.path, offset: endAt })
     }
     return header.meta
-  }
-}
-
-/** Turns many small pieces into few large writes, without copying them, and flushes what has been written as it goes. */
-class Gatherer {
-  readonly #file: FileHandle
-  #position = 0
-  #unflushedBytes = 0
-  #pending: Uint8Array[] = []
-  #pendingBytes = 0
-
-  constructor(file: FileHandle) {
-    this.#file = file
-  }
-
-  async add(chunk: Uint8Array): Promise<void> {
-    this.#pending.push(chunk)
-    this.#pendingBytes += chunk.length
-    if (this.#pendingBytes >= WRITE_BYTES) await this.#drain()
-  }
-
-  /** Everything added is durable when this resolves. */
-  async finish(): Promise<void> {
-    await this.#drain()
-    await this.#flush()
-  }
-
-  async #drain(): Promise<void> {
-    if (this.#pendingBytes === 0) return
-    const buffers = this.#pending
-    const position = this.#position
-    this.#position += this.#pendingBytes
-    this.#unflushedBytes += this.#pendingBytes
-    this.#pending = []
-    this.#pendingBytes = 0
-    await this.#file.write(buffers, position)
-    if (this.#unflushedBytes >= FLUSH_BYTES) await this.#flush()
-  }
-
-  async #flush(): Promise<void> {
-    this.#unflushedBytes = 0
-    await flushed(() => this.#file.flush())
   }
 }
 

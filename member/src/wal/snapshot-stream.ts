@@ -139,10 +139,16 @@ export class SnapshotDecoder {
 
   /** Verified data, in order. The returned arrays may be views into what was pushed. */
   push(chunk: Uint8Array): Uint8Array[] {
+    const { data, rest } = this.pushUntilEnd(chunk)
+    if (rest.length > 0) throw this.#corrupt('snapshot has bytes behind its end')
+    return data
+  }
+
+  /** As `push`, for a stream that something else follows: `rest` is what was pushed of that. */
+  pushUntilEnd(chunk: Uint8Array): { readonly data: Uint8Array[]; readonly rest: Uint8Array } {
     const data: Uint8Array[] = []
     let rest = chunk
-    while (rest.length > 0) {
-      if (this.#state === 'end') throw this.#corrupt('snapshot has bytes behind its end')
+    while (rest.length > 0 && this.#state !== 'end') {
       const taken = rest.subarray(0, this.#wanted - this.#buffered)
       rest = rest.subarray(taken.length)
       this.#parts.push(taken)
@@ -153,7 +159,7 @@ export class SnapshotDecoder {
       this.#offset += unit.length
       if (verified !== undefined) data.push(verified)
     }
-    return data
+    return { data, rest }
   }
 
   /** Call when the stream has ended: throws unless it was complete. */

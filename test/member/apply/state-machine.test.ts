@@ -335,11 +335,17 @@ describe('snapshots', () => {
   test.each([
     ['a header longer than any', [0xff, 0xff, 0xff, 0xff]],
     ['a header that is malformed', [1, 0, 0, 0, 0x0a]],
-    ['a format this version does not know', [2, 0, 0, 0, 0x08, 2]],
+    ['a format that never was', [2, 0, 0, 0, 0x08, 0]],
     ['no position', [2, 0, 0, 0, 0x08, 1]],
   ])('with %s are corrupt', (_, bytes) => {
     expect(() => restore(Buffer.from(bytes))).toThrow(
       expect.objectContaining({ code: 'SNAPSHOT_CORRUPT' }),
+    )
+  })
+
+  test('of a newer format are refused as such, not as damage', () => {
+    expect(() => restore(Buffer.from([2, 0, 0, 0, 0x08, 2]))).toThrow(
+      expect.objectContaining({ code: 'SNAPSHOT_REFUSED' }),
     )
   })
 })

@@ -215,3 +215,55 @@ describe('with a membership file', () => {
     expect(plan).toMatchObject({ identity: identity(), members: FOUNDERS })
   })
 })
+
+describe('a directory into which a snapshot was restored', () => {
+  const restored = identity({ clusterId: 'feedfeedfeedfeed' })
+  const directory = found({ restored })
+
+  test('makes the new cluster, having asked whether it did so before', () => {
+    const plan = planStart(configured(), directory, undefined)
+    expect(plan).toMatchObject({ type: 'start', identity: restored, asks: 'whoeverAnswers' })
+    expect(plan).toMatchObject({ voters: FOUNDERS, members: FOUNDERS })
+  })
+
+  test('is of one member and cluster like any other', () => {
+    const plan = planStart(configured({ token: 'other' }), directory, undefined)
+    expect(plan).toMatchObject({ type: 'refuse', error: { code: 'DATA_DIR_FOREIGN' } })
+  })
+
+  test('means nothing any more once the member has a log', () => {
+    const later = found({ identity: restored })
+    expect(planStart(configured(), later, undefined)).toMatchObject({ asks: 'nobody' })
+  })
+
+  test.each([
+    ['makes the cluster', file({ clusterId: 'feedfeedfeedfeed' }), 'start'],
+    [
+      'makes it only if a majority does not know it, once it has formed',
+      file({ clusterId: 'feedfeedfeedfeed', formed: true }),
+      'start',
+    ],
+    ['is of another cluster', file(), 'ForeignCluster'],
+    [
+      'comes too late',
+      file({ phase: 'Running', clusterId: 'feedfeedfeedfeed' }),
+      'AwaitingReplacement',
+    ],
+    [
+      'is not to learn from a leader',
+      file({
+        phase: 'Running',
+        clusterId: 'feedfeedfeedfeed',
+        members: [entry('a', { state: 'Learner' })],
+      }),
+      'Fresh',
+    ],
+    ['waits for a recovery', file({ phase: 'Recovering', clusterId: 'feedfeedfeedfeed' }), 'Fresh'],
+    ['is not listed', file({ clusterId: 'feedfeedfeedfeed', members: [entry('b')] }), 'Fresh'],
+  ])('with a membership file: %s', (_, document, expected) => {
+    const plan = planStart(configured(), directory, { document, problem: undefined })
+    expect(plan.type === 'park' ? plan.directory.state : plan.type).toBe(expected)
+    const asks = document.formed === true ? 'aMajority' : 'whoeverAnswers'
+    expect(plan.type === 'start' ? plan.asks : asks).toBe(asks)
+  })
+})

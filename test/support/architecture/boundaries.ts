@@ -92,7 +92,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/wal/',
-    facade: ['wal.ts', 'snapshot-file.ts', 'metadata.ts', 'file-system.ts'],
+    facade: ['wal.ts', 'snapshot-file.ts', 'portable-snapshot.ts', 'metadata.ts', 'file-system.ts'],
     imports: [LIB, LIMITS, WIRE, types('member/src/raft/types.ts')],
   },
   {
@@ -102,7 +102,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/node/',
-    facade: ['driver.ts', 'member-node.ts'],
+    facade: ['driver.ts', 'member-node.ts', 'restore.ts'],
     imports: [
       LIB,
       LIMITS,
