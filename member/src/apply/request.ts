@@ -21,6 +21,7 @@ export const DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
 export interface MemberRecord {
   readonly id: MemberId
   readonly name: string
+  /** None in a request means: as they are. */
   readonly peerUrls: readonly string[]
   readonly clientUrls: readonly string[]
   readonly apiUrls: readonly string[]
@@ -60,11 +61,18 @@ export interface DecodedRequest {
   readonly request: RequestBody | undefined
 }
 
-/** The context of a membership change: who waits for it, and the records of the members it adds. */
+/** Where a member is reached from now on. */
+export interface MovedMember {
+  readonly id: MemberId
+  readonly peerUrls: readonly string[]
+}
+
+/** The context of a membership change: who waits for it, the records of the members it adds, and who has moved. */
 export interface ConfChangeContext {
   readonly origin: string
   readonly sequence: number
   readonly members: readonly MemberRecord[]
+  readonly moved: readonly MovedMember[]
 }
 
 /** Room for everything of a put beside key and value. */
@@ -104,8 +112,13 @@ export function encodeConfChangeContext(context: ConfChangeContext): Uint8Array 
 
 /** Throws WIRE_MALFORMED. */
 export function decodeConfChangeContext(bytes: Uint8Array): ConfChangeContext {
-  const { origin, sequence, members } = wire.decodeConfChangeContext(bytes)
-  return { origin, sequence, members: members.map(toMemberRecord) }
+  const { origin, sequence, members, moved } = wire.decodeConfChangeContext(bytes)
+  return {
+    origin,
+    sequence,
+    members: members.map(toMemberRecord),
+    moved: moved.map(({ id, peerUrls }) => ({ id: id as MemberId, peerUrls })),
+  }
 }
 
 /** What a put costs against the quota, in bytes; the record beside key and value counts as 256 (QTA-2). */

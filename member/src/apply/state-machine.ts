@@ -194,6 +194,10 @@ export class StateMachine {
     for (const member of decoded?.members ?? []) {
       if (!this.#members.has(member.id)) this.#members.set(member.id, member)
     }
+    for (const { id, peerUrls } of decoded?.moved ?? []) {
+      const known = this.#members.get(id)
+      if (known !== undefined) this.#members.set(id, { ...known, peerUrls })
+    }
     this.#confState = confState
     this.#membershipEpoch = index
     this.#keepMembersOf(confState)
@@ -300,8 +304,10 @@ export class StateMachine {
   }
 
   #setAttributes(request: MemberRecord): ApplyOutcome {
-    const { id, name, peerUrls, clientUrls, apiUrls, version, level } = request
-    if (!this.#members.has(id)) return this.#refused('memberNotFound')
+    const { id, name, clientUrls, apiUrls, version, level } = request
+    const known = this.#members.get(id)
+    if (known === undefined) return this.#refused('memberNotFound')
+    const peerUrls = request.peerUrls.length === 0 ? known.peerUrls : request.peerUrls
     this.#members.set(id, { id, name, peerUrls, clientUrls, apiUrls, version, level })
     this.#level = lowestLevel(this.#members)
     return { type: 'memberAttributes' }

@@ -99,6 +99,19 @@ ${MEMBERS}`,
     run: async (command, argv) => (await load()).runRemove(command, argv),
   },
   {
+    name: 'member update',
+    summary: 'change where the other members reach a member',
+    arguments: [{ name: 'MEMBER' }],
+    settings: [PEER_URLS, ...CHANGE],
+    example: 'raftbase member update n3 --peer-urls http://10.0.1.3:2380',
+    about: `The others dial the new URLs at once. Start the member there with the same -advertise-peer-url: what it
+advertises at its start is recorded again.
+
+${MEMBERS}`,
+    exitCodes: EXIT_CODES,
+    run: async (command, argv) => (await load()).runUpdate(command, argv),
+  },
+  {
     name: 'member replace',
     summary: 'let a learner take the place of a voter, in one joint change',
     arguments: [{ name: 'MEMBER' }, { name: 'LEARNER', isOptional: true }],

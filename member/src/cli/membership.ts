@@ -77,6 +77,24 @@ export const runRemove: Run = (command, argv) =>
       }),
   })
 
+export const runUpdate: Run = (command, argv) =>
+  runClientCommand({
+    command,
+    argv,
+    read: (flags) => ({
+      name: flags.words[0]!,
+      peerUrls: readPeerUrls(flags),
+      ...readEpoch(flags),
+    }),
+    run: (cluster, { name, peerUrls, ...own }) =>
+      changeNamed(cluster, own, (membership) => ({
+        method: 'PATCH',
+        path: `/cluster/members/${find(membership, name, 'voter').id}`,
+        body: { peerUrls },
+        done: `${name} is reached at ${peerUrls.join(', ')}`,
+      })),
+  })
+
 export const runReplace: Run = (command, argv) =>
   runClientCommand({
     command,

@@ -29,6 +29,8 @@ export interface ApplierOptions {
   readonly tailBytesMax: (stateBytes: number) => number
   /** The index and data bytes of what was applied, for whoever counts. */
   readonly onApplied?: (entries: number, bytes: number) => void
+  /** A member told what it is, its peer URLs among it. */
+  readonly onMemberTold?: () => void
 }
 
 export class Applier {
@@ -148,6 +150,7 @@ export class Applier {
           )
     // failpoint: afterApply if entry.data.length > 0
     // failpoint: afterMembership if entry.change !== undefined
+    if (result?.outcome.type === 'memberAttributes') this.#options.onMemberTold?.()
     if (result !== undefined && result.origin === origin) proposals.applied(result.sequence, result)
     this.#sinceCheckpointBytes += entry.data.length + ENTRY_OVERHEAD_BYTES
     if (this.#sinceCheckpointBytes >= CHECKPOINT_BYTES) {

@@ -192,6 +192,8 @@ export type MembershipRequest =
   | { readonly type: 'remove'; readonly id: MemberId }
   /** The learner takes the place of the voter in one change. */
   | { readonly type: 'replace'; readonly removed: MemberId; readonly promoted: MemberId }
+  /** The others reach the member there from now on. */
+  | { readonly type: 'update'; readonly id: MemberId; readonly peerUrls: readonly string[] }
 
 export interface MembershipOutcome {
   /** Log index of the newest membership change. */

@@ -131,6 +131,7 @@ export class Member implements MemberNode {
       origin,
       tailBytesMax: settings.tailBytesMax,
       onApplied: (entries) => this.#onApplied(entries),
+      onMemberTold: () => this.#setPeers(),
     })
     this.#ticker = new Ticker({
       clock,
@@ -415,10 +416,9 @@ export class Member implements MemberNode {
   }
 
   #setPeers(): void {
-    const { identity } = this
     const { transport, joinPeers = [] } = this.#options
     const { members } = this.stateMachine
-    const others = [...members.values()].filter((member) => member.id !== identity.memberId)
+    const others = [...members.values()].filter(({ id }) => id !== this.identity.memberId)
     transport.setPeers(members.size === 0 ? joinPeers : others)
   }
 

@@ -1,5 +1,5 @@
 // Changes of membership at run time, asked of the leader: a learner is added, promoted when it has caught up, a member is
-// removed, a dead one replaced by a learner in one joint change. Each call is safe to repeat: what is so already is answered
+// removed or reached elsewhere, a dead one replaced by a learner in one joint change. Each call is safe to repeat: what is so already is answered
 // as done. Nothing is proposed that is stale, that another change is in the way of, or that would leave the cluster without
 // a majority that answers. Whether a change may follow a configuration at all is the core's to say.
 
@@ -7,7 +7,7 @@ import { unreachable } from '../../../lib/assert.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import { encodeConfChangeContext, type MemberRecord } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
-import type { PeerProgress, ProposeRefusal } from '../raft/ready.ts'
+import type { ProposeRefusal } from '../raft/ready.ts'
 import type { ConfChangeSingle, ConfState, Index, MemberId } from '../raft/types.ts'
 import type { Driver } from './driver.ts'
 import { memberIdOf } from './identity.ts'
@@ -26,6 +26,8 @@ export type MembershipChange =
   | { readonly type: 'remove'; readonly id: MemberId }
   /** The learner takes the place of a voter in one joint change. */
   | { readonly type: 'replace'; readonly removed: MemberId; readonly promoted: MemberId }
+  /** The member is reached there from now on. */
+  | { readonly type: 'update'; readonly id: MemberId; readonly peerUrls: readonly string[] }
 
 export interface MembershipCall extends CallOptions {
   /** The membership the caller means: that whose last change has this index. Another one: MEMBERSHIP_CONFLICT. */
@@ -77,7 +79,7 @@ export class Membership {
    * up), INVALID_ARGUMENT, NO_LEADER: it did not happen and will not; or with OUTCOME_UNKNOWN: ask again.
    */
   async change(change: MembershipChange, call: MembershipCall): Promise<MembershipResult> {
-    const { driver, id, origin, proposals, stateMachine } = this.#options
+    const { driver, id, origin, proposals } = this.#options
     if (driver.leader !== id || driver.raft.role !== 'leader') {
       throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
         details: { leader: driver.leader },
@@ -88,12 +90,13 @@ export class Membership {
     const changes = this.#changesOf(change)
     this.#mustKeepMajority(changes)
     const members = change.type === 'addLearner' ? [recordOf(change)] : []
+    const moved = change.type === 'update' ? [{ id: change.id, peerUrls: change.peerUrls }] : []
     const { timeoutMs } = call
     const done = proposals.addOnce({ timeoutMs, read: () => this.#now() }, (sequence) => {
-      const context = encodeConfChangeContext({ origin, sequence, members })
+      const context = encodeConfChangeContext({ origin, sequence, members, moved })
       return driver.proposeConfChange({ changes, transition: 'auto', context })
     })
-    if ('refused' in done) throw refusal(done.refused, stateMachine().membershipEpoch)
+    if ('refused' in done) throw this.#refusal(done.refused, changes)
     return done.answer
   }
 
@@ -118,6 +121,8 @@ export class Membership {
         return !members.has(change.id)
       case 'replace':
         return !members.has(change.removed) && confState.voters.includes(change.promoted)
+      case 'update':
+        return members.get(change.id)?.peerUrls.join(' ') === change.peerUrls.join(' ')
       default:
         return unreachable(change)
     }
@@ -131,7 +136,7 @@ export class Membership {
       })
     }
     if (confState.votersOutgoing.length === 0) return
-    throw refusal('confChangePending', membershipEpoch)
+    throw refusal('confChangePending', { epoch: membershipEpoch })
   }
 
   #changesOf(change: MembershipChange): readonly ConfChangeSingle[] {
@@ -157,8 +162,26 @@ export class Membership {
           { type: 'addVoter', memberId: change.promoted },
           { type: 'remove', memberId: change.removed },
         ]
+      case 'update': {
+        this.#mustBeFree(change)
+        // Of the part it has already: what changes is where it is reached, with an epoch of its own.
+        const isLearner = confState.learners.includes(change.id)
+        return [{ type: isLearner ? 'addLearner' : 'addVoter', memberId: change.id }]
+      }
       default:
         return unreachable(change)
+    }
+  }
+
+  /** Only the two lives of one name may share an address: those of a disk that was lost and of the one that replaces it. */
+  #mustBeFree({ id, peerUrls }: MembershipChange & { type: 'update' }): void {
+    const { members } = this.#options.stateMachine()
+    const known = members.get(id)
+    if (known === undefined) throw invalid('id', 'a member of this cluster')
+    for (const other of members.values()) {
+      if (other.id === id || other.name === known.name) continue
+      if (!other.peerUrls.some((url) => peerUrls.includes(url))) continue
+      throw invalid('peerUrls', `URLs that are not those of ${other.name}`)
     }
   }
 
@@ -180,33 +203,51 @@ export class Membership {
   /** Those who answer must be a majority of the voters before the change and after it. */
   #mustKeepMajority(changes: readonly ConfChangeSingle[]): void {
     const { driver, id, stateMachine } = this.#options
-    const voters = new Set(stateMachine().confState.voters)
+    const { confState, members } = stateMachine()
     const { progress } = driver.raft.status()
-    const answers = (voter: MemberId): boolean =>
-      voter === id || progress.some((peer) => peer.id === voter && peer.recentlyActive)
+    const active = new Set(progress.filter((peer) => peer.recentlyActive).map((peer) => peer.id))
+    active.add(id)
+    const after = new Set(confState.voters)
     for (const { type, memberId } of changes) {
-      if (type === 'addVoter') voters.add(memberId)
-      else voters.delete(memberId)
+      if (type === 'addVoter') after.add(memberId)
+      else after.delete(memberId)
     }
-    const answering = [...voters].filter(answers).length
-    if (2 * answering > voters.size) return
+    const voters = [...after]
+    const silent = voters.filter((voter) => !active.has(voter))
+    const answering = voters.length - silent.length
+    if (2 * answering > voters.length) return
+    const nameOf = (member: MemberId): string => members.get(member)?.name || member
+    const details = {
+      voters: voters.length,
+      answering,
+      silent,
+      instead: safeOrder(silent.map(nameOf)),
+    }
     throw new RaftbaseError(
       'MEMBERSHIP_UNSAFE',
       'the change would leave no majority that answers',
-      {
-        details: { voters: voters.size, answering, silent: silentAmong(voters, progress, id) },
-      },
+      { details },
     )
+  }
+
+  #refusal(reason: ProposeRefusal, changes: readonly ConfChangeSingle[]): RaftbaseError {
+    const { id, stateMachine } = this.#options
+    const leaves = changes.some(({ type, memberId }) => type === 'remove' && memberId === id)
+    return refusal(reason, {
+      epoch: stateMachine().membershipEpoch,
+      ...(reason === 'confChangeInvalid' && leaves ? { instead: ANOTHER_LEADER_FIRST } : {}),
+    })
   }
 }
 
-function silentAmong(
-  voters: ReadonlySet<MemberId>,
-  progress: readonly PeerProgress[],
-  self: MemberId,
-): readonly MemberId[] {
-  const active = new Set(progress.filter((peer) => peer.recentlyActive).map((peer) => peer.id))
-  return [...voters].filter((voter) => voter !== self && !active.has(voter))
+const ANOTHER_LEADER_FIRST =
+  'hand leadership to another voter first, then ask that one to remove this member'
+
+/** In which order the same can be had safely: a fragment for a person. `silent` are voters that would stay. */
+function safeOrder(silent: readonly string[]): string {
+  if (silent.length === 0) return 'add another member and promote it first'
+  const names = silent.join(', ')
+  return `bring ${names} back first, or give up a dead one by replacing or removing it, then ask again`
 }
 
 function recordOf({ id, name, peerUrls }: MembershipChange & { type: 'addLearner' }): MemberRecord {
@@ -219,8 +260,8 @@ function invalid(field: string, accepted: string): RaftbaseError {
   })
 }
 
-function refusal(reason: ProposeRefusal, epoch: Index): RaftbaseError {
-  const details = { reason, epoch }
+function refusal(reason: ProposeRefusal, known: { readonly epoch: Index }): RaftbaseError {
+  const details = { reason, ...known }
   switch (reason) {
     case 'notLeader':
       return new RaftbaseError('NOT_LEADER', 'this member does not lead', { details })

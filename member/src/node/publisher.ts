@@ -1,5 +1,6 @@
 // Tells the cluster what this member is: name, URLs and version, through the log, whenever what the cluster has recorded
-// differs. Tries again until it is recorded; one attempt at a time.
+// differs. Tries again until it is recorded; one attempt at a time. Where its peers reach it is told once for each start:
+// afterwards whoever changes the membership has the last word on that.
 
 import type { TimerHandle, Timers } from '../../../lib/clock.ts'
 import type { Logger } from '../../../lib/logger.ts'
@@ -22,6 +23,7 @@ export class Publisher {
   #busy = false
   #stopped = false
   #retry: TimerHandle | undefined
+  #werePeerUrlsRecorded = false
 
   constructor(options: PublisherOptions) {
     this.#options = options
@@ -43,7 +45,8 @@ export class Publisher {
   async #publish(): Promise<void> {
     const { record, propose, log, timers } = this.#options
     try {
-      await propose({ type: 'memberAttributes', ...record })
+      const peerUrls = this.#werePeerUrlsRecorded ? [] : record.peerUrls
+      await propose({ type: 'memberAttributes', ...record, peerUrls })
       log.info(
         { clientUrls: record.clientUrls, apiUrls: record.apiUrls },
         'published local member to cluster through raft',
@@ -57,12 +60,17 @@ export class Publisher {
   }
 
   #isRecorded(): boolean {
+    const { record } = this.#options
     const recorded = this.#options.recorded()
-    return recorded !== undefined && describe(recorded) === describe(this.#options.record)
+    if (recorded === undefined) return false
+    const areSame = recorded.peerUrls.join(' ') === record.peerUrls.join(' ')
+    this.#werePeerUrlsRecorded ||= areSame
+    return this.#werePeerUrlsRecorded && describe(recorded) === describe(record)
   }
 }
 
+/** All but its peer URLs. */
 function describe(record: MemberRecord): string {
-  const { id, name, peerUrls, clientUrls, apiUrls, version, level } = record
-  return JSON.stringify([id, name, peerUrls, clientUrls, apiUrls, version, level])
+  const { id, name, clientUrls, apiUrls, version, level } = record
+  return JSON.stringify([id, name, clientUrls, apiUrls, version, level])
 }

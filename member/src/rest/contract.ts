@@ -235,6 +235,18 @@ export const PromoteRequestSchema = Type.Object(
 )
 export type PromoteRequest = Static<typeof PromoteRequestSchema>
 
+export const UpdateRequestSchema = Type.Object(
+  {
+    peerUrls: Type.Array(Type.String(), {
+      minItems: 1,
+      maxItems: 8,
+      description: 'Where the other members reach it from now on.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type UpdateRequest = Static<typeof UpdateRequestSchema>
+
 export const ReplaceRequestSchema = Type.Object(
   { by: memberId },
   { additionalProperties: false, description: 'The learner that takes its place.' },

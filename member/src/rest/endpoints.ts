@@ -47,6 +47,7 @@ export const ENDPOINTS = [
   { id: 'getMembers', path: '/cluster/members', ...read, parameters: [] },
   { id: 'addMember', path: '/cluster/members', methods: ['POST'], ...change },
   { id: 'removeMember', path: MEMBER_PATH, methods: ['DELETE'], ...change },
+  { id: 'updateMember', path: MEMBER_PATH, methods: ['PATCH'], ...change },
   { id: 'promoteMember', path: `${MEMBER_PATH}/promote`, methods: ['POST'], ...change },
   { id: 'replaceMember', path: `${MEMBER_PATH}/replace`, methods: ['POST'], ...change },
   {

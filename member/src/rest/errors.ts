@@ -85,6 +85,7 @@ const PUBLIC_DETAILS = [
   'voters',
   'answering',
   'silent',
+  'instead',
   'leader',
   'leaderName',
   'leaderApiUrls',

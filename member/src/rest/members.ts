@@ -41,6 +41,11 @@ export async function replaceMember(call: Call): Promise<Answer> {
   return change(call, { type: 'replace', removed: idInPath(call), promoted: by })
 }
 
+export async function updateMember(call: Call): Promise<Answer> {
+  const { peerUrls } = await readBody(call, ['peerUrls'])
+  return change(call, { type: 'update', id: idInPath(call), peerUrls: parsePeerUrls(peerUrls) })
+}
+
 /** The body of POST /cluster/members. */
 export function parseAddition(body: Readonly<Record<string, unknown>>): MembershipRequest {
   const { name, incarnation = 1, peerUrls } = body
@@ -48,15 +53,18 @@ export function parseAddition(body: Readonly<Record<string, unknown>>): Membersh
   if (typeof incarnation !== 'number' || !Number.isSafeInteger(incarnation) || incarnation < 1) {
     throw invalid('incarnation', '1 or more')
   }
+  return { type: 'add', name, incarnation, peerUrls: parsePeerUrls(peerUrls) }
+}
+
+function parsePeerUrls(peerUrls: unknown): readonly string[] {
   if (!Array.isArray(peerUrls) || peerUrls.length === 0 || peerUrls.length > URLS_MAX) {
     throw invalid('peerUrls', `1 to ${URLS_MAX} URLs`)
   }
-  const urls = peerUrls.map((url: unknown) => {
+  return peerUrls.map((url: unknown) => {
     const parsed = typeof url === 'string' ? parseAdvertiseUrl(url) : undefined
     if (parsed?.ok !== true) throw invalid('peerUrls', 'http://HOST:PORT')
     return parsed.value
   })
-  return { type: 'add', name, incarnation, peerUrls: urls }
 }
 
 async function change(call: Call, request: MembershipRequest): Promise<Answer> {

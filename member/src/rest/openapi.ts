@@ -12,6 +12,7 @@ import {
   PromoteRequestSchema,
   PutResultSchema,
   ReplaceRequestSchema,
+  UpdateRequestSchema,
   StatusSchema,
   StatusEventSchema,
   TransferRequestSchema,
@@ -33,6 +34,7 @@ const SCHEMAS = {
   PromoteRequest: PromoteRequestSchema,
   PutResult: PutResultSchema,
   ReplaceRequest: ReplaceRequestSchema,
+  UpdateRequest: UpdateRequestSchema,
   Status: StatusSchema,
   StatusEvent: StatusEventSchema,
   TransferRequest: TransferRequestSchema,
@@ -165,6 +167,15 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
       content: bytes,
     },
     problems: [...waits],
+  },
+  updateMember: {
+    summary: 'Change where the other members reach a member',
+    ok: json('Membership', 'They dial it there from now on.'),
+    problems: CHANGE_PROBLEMS,
+    body: {
+      required: true,
+      content: { 'application/json': { schema: reference('UpdateRequest') } },
+    },
   },
   getKey: {
     summary: 'Read a value',

@@ -11,7 +11,14 @@ import {
   getStartup,
 } from './health.ts'
 import { deleteKey, getKey, putKey } from './kv.ts'
-import { addMember, getMembers, promoteMember, removeMember, replaceMember } from './members.ts'
+import {
+  addMember,
+  getMembers,
+  promoteMember,
+  removeMember,
+  replaceMember,
+  updateMember,
+} from './members.ts'
 import type { Handler, Route } from './route.ts'
 import { getSnapshot } from './snapshot.ts'
 import { getStatus, watchStatus } from './status.ts'
@@ -34,6 +41,7 @@ const HANDLERS = {
   promoteMember,
   replaceMember,
   getSnapshot,
+  updateMember,
   getKey,
   putKey,
   deleteKey,

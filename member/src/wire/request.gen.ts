@@ -175,6 +175,7 @@ export function decodeRequest(bytes: Uint8Array): Request {
 export interface MemberRecord {
   readonly id: string
   readonly name: string
+  /** In member_attributes none means: as they are. */
   readonly peerUrls: readonly string[]
   readonly clientUrls: readonly string[]
   readonly apiUrls: readonly string[]
@@ -282,6 +283,8 @@ export interface ConfChangeContext {
   readonly sequence: number
   /** Of the members the change adds. */
   readonly members: readonly MemberRecord[]
+  /** Members that have been there before and are reached elsewhere from now on. */
+  readonly moved: readonly PeerUrls[]
 }
 
 /** A ConfChangeContext with every field that `fields` does not name at its default. */
@@ -290,6 +293,7 @@ export function newConfChangeContext(fields: Partial<ConfChangeContext> = {}): C
     origin: fields.origin ?? ZERO_ID,
     sequence: fields.sequence ?? 0,
     members: fields.members ?? [],
+    moved: fields.moved ?? [],
   }
 }
 
@@ -308,12 +312,19 @@ export function writeConfChangeContext(w: Writer, m: ConfChangeContext): void {
     writeMemberRecord(w, item)
     w.end(mark)
   }
+  for (const item of m.moved) {
+    w.byte(34)
+    const mark = w.begin()
+    writePeerUrls(w, item)
+    w.end(mark)
+  }
 }
 
 export function readConfChangeContext(r: Reader): ConfChangeContext {
   let origin = ZERO_ID
   let sequence = 0
   const members: MemberRecord[] = []
+  const moved: PeerUrls[] = []
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     switch (tag) {
       case 9:
@@ -328,11 +339,17 @@ export function readConfChangeContext(r: Reader): ConfChangeContext {
         r.leave(outerEnd)
         break
       }
+      case 34: {
+        const outerEnd = r.enter()
+        moved.push(readPeerUrls(r))
+        r.leave(outerEnd)
+        break
+      }
       default:
         r.skip(tag)
     }
   }
-  return { origin, sequence, members }
+  return { origin, sequence, members, moved }
 }
 
 export function encodeConfChangeContext(m: ConfChangeContext): Uint8Array {
@@ -343,4 +360,56 @@ export function encodeConfChangeContext(m: ConfChangeContext): Uint8Array {
 
 export function decodeConfChangeContext(bytes: Uint8Array): ConfChangeContext {
   return readConfChangeContext(new Reader(bytes))
+}
+
+export interface PeerUrls {
+  readonly id: string
+  readonly peerUrls: readonly string[]
+}
+
+/** A PeerUrls with every field that `fields` does not name at its default. */
+export function newPeerUrls(fields: Partial<PeerUrls> = {}): PeerUrls {
+  return {
+    id: fields.id ?? ZERO_ID,
+    peerUrls: fields.peerUrls ?? [],
+  }
+}
+
+export function writePeerUrls(w: Writer, m: PeerUrls): void {
+  if (m.id !== ZERO_ID) {
+    w.byte(9)
+    w.hexId(m.id)
+  }
+  for (const item of m.peerUrls) {
+    w.byte(18)
+    w.string(item)
+  }
+}
+
+export function readPeerUrls(r: Reader): PeerUrls {
+  let id = ZERO_ID
+  const peerUrls: string[] = []
+  for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
+    switch (tag) {
+      case 9:
+        id = r.hexId()
+        break
+      case 18:
+        peerUrls.push(r.string())
+        break
+      default:
+        r.skip(tag)
+    }
+  }
+  return { id, peerUrls }
+}
+
+export function encodePeerUrls(m: PeerUrls): Uint8Array {
+  const w = new Writer()
+  writePeerUrls(w, m)
+  return w.finish()
+}
+
+export function decodePeerUrls(bytes: Uint8Array): PeerUrls {
+  return readPeerUrls(new Reader(bytes))
 }

@@ -66,7 +66,8 @@ test('the context of a membership change is decoded again', () => {
       level: i,
     }
   })
-  const context = { origin: ORIGIN, sequence: 9, members }
+  const moved = members.map(({ id, peerUrls }) => ({ id, peerUrls }))
+  const context = { origin: ORIGIN, sequence: 9, members, moved }
   expect(decodeConfChangeContext(encodeConfChangeContext(context))).toEqual(context)
 })
 

@@ -121,7 +121,12 @@ describe('members', () => {
   test('a change adds the records its context describes and answers who asked', () => {
     const harness = new Harness()
     const joining = record(C, { name: 'n3', peerUrls: ['http://n3:2380'] })
-    const context = encodeConfChangeContext({ origin: ORIGIN, sequence: 7, members: [joining] })
+    const context = encodeConfChangeContext({
+      origin: ORIGIN,
+      sequence: 7,
+      members: [joining],
+      moved: [],
+    })
     const confState = conf({ voters: [A, B], learners: [C] })
     expect(harness.changeMembers(confState, context)).toEqual({
       origin: ORIGIN,
@@ -130,6 +135,25 @@ describe('members', () => {
     })
     expect(harness.machine.members.get(C)).toEqual(joining)
     expect(harness.machine.confState).toBe(confState)
+  })
+
+  test('a change may say that members are reached elsewhere, and of them nothing else', () => {
+    const harness = new Harness()
+    const told = record(A, { name: 'n1', clientUrls: ['http://n1:2379'], version: '0.1.0' })
+    harness.apply({ type: 'memberAttributes', ...told })
+    const moved = [A, C].map((id) => ({ id, peerUrls: ['http://elsewhere:2380'] }))
+    const context = encodeConfChangeContext({ origin: ORIGIN, sequence: 7, members: [], moved })
+    harness.changeMembers(conf({ voters: [A, B] }), context)
+    const { members } = harness.machine
+    expect(members.get(A)).toEqual({ ...told, peerUrls: ['http://elsewhere:2380'] })
+    // Of whom nobody has heard nothing is kept.
+    expect(members.has(C)).toBe(false)
+    // What a member tells later without peer URLs leaves them as they are.
+    harness.apply({ type: 'memberAttributes', ...told, peerUrls: [], version: '0.2.0' })
+    expect(members.get(A)).toMatchObject({
+      peerUrls: ['http://elsewhere:2380'],
+      version: '0.2.0',
+    })
   })
 
   test('a joint configuration keeps both halves; leaving it drops who is gone', () => {

@@ -22,7 +22,7 @@ ${asked.join('\n')}
 test('bash offers commands, flags, and values where they are known', async () => {
   const cases: readonly (readonly [string[], string])[] = [
     [['raftbase', 'me'], 'member'],
-    [['raftbase', 'member', ''], 'list add promote remove replace'],
+    [['raftbase', 'member', ''], 'list add promote remove update replace'],
     [['raftbase', 'member', 're'], 'remove replace'],
     [['raftbase', 'leader', ''], 'transfer'],
     [['raftbase', 'member', 'promote', 'n3', '--w'], '--wait'],

@@ -175,7 +175,12 @@ export class MemberGroup {
       version: '',
       level: 0,
     }))
-    const context = encodeConfChangeContext({ origin: randomId(), sequence: 1, members: records })
+    const context = encodeConfChangeContext({
+      origin: randomId(),
+      sequence: 1,
+      members: records,
+      moved: [],
+    })
     const result = driver.raft.proposeConfChange({ changes, transition: 'auto', context })
     if (!result.accepted) throw new Error(result.reason)
     driver.wake()

@@ -84,7 +84,12 @@ test('a change that would leave no majority that answers is refused (F53)', asyn
   cluster.kill(dead!)
   await cluster.pass(1500)
   await expect(ask(cluster, { type: 'remove', id: alive!.id })).rejects.toEqual(
-    code('MEMBERSHIP_UNSAFE', { voters: 2, answering: 1, silent: [dead!.id] }),
+    code('MEMBERSHIP_UNSAFE', {
+      voters: 2,
+      answering: 1,
+      silent: [dead!.id],
+      instead: expect.stringContaining(`bring ${dead!.name} back first`),
+    }),
   )
   const result = await ask(cluster, { type: 'remove', id: dead!.id })
   expect(result.confState.voters).toHaveLength(2)
@@ -93,8 +98,72 @@ test('a change that would leave no majority that answers is refused (F53)', asyn
 test('the leader of two hands over before it is removed', async () => {
   const cluster = await MemberCluster.started({ count: 2 })
   await expect(ask(cluster, { type: 'remove', id: cluster.leader.id })).rejects.toEqual(
-    code('MEMBERSHIP_UNSAFE', { reason: 'confChangeInvalid' }),
+    code('MEMBERSHIP_UNSAFE', {
+      reason: 'confChangeInvalid',
+      instead: expect.stringContaining('hand leadership to another voter first'),
+    }),
   )
+})
+
+test('the last voter is not removed', async () => {
+  const cluster = await MemberCluster.started({ count: 1 })
+  await expect(ask(cluster, { type: 'remove', id: cluster.leader.id })).rejects.toEqual(
+    code('MEMBERSHIP_UNSAFE', { voters: 0, instead: 'add another member and promote it first' }),
+  )
+})
+
+test('a member is reached elsewhere from an epoch on, and no publishing takes that back', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const moved = cluster.followers[0]!
+  const peerUrls = ['http://elsewhere:2380']
+  const update: MembershipChange = { type: 'update', id: moved.id, peerUrls }
+  await cluster.until('what it tells of itself', () => {
+    return cluster.hosts.every(
+      ({ member }) => member!.stateMachine.members.get(moved.id)?.version === '0.0.0',
+    )
+  })
+  const first = await ask(cluster, update, { expectedEpoch: 0 })
+  expect(first.epoch).toBeGreaterThan(0)
+  expect(first.confState.voters).toHaveLength(3)
+  expect(await ask(cluster, update, { expectedEpoch: 0 })).toEqual(first)
+  // Another leader is what wakes the publisher.
+  const before = cluster.leader
+  void before.member!.transferLeader(undefined, { timeoutMs: 2000 })
+  await cluster.until('another leader', () => {
+    return cluster.hosts.some((host) => host !== before && host.member!.status().role === 'leader')
+  })
+  await cluster.agreedLeader()
+  await cluster.pass(3000)
+  for (const { member } of cluster.hosts) {
+    const { members, membershipEpoch } = member!.stateMachine
+    expect(members.get(moved.id)).toMatchObject({ peerUrls, version: '0.0.0' })
+    expect(membershipEpoch).toBe(first.epoch)
+  }
+})
+
+test('an address of another member, or a member that there is not, is no update', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const [one, other] = cluster.hosts
+  const taken = { type: 'update', id: one!.id, peerUrls: [`http://${other!.name}:2380`] } as const
+  await expect(ask(cluster, taken)).rejects.toEqual(
+    code('INVALID_ARGUMENT', {
+      field: 'peerUrls',
+      accepted: `URLs that are not those of ${other!.name}`,
+    }),
+  )
+  await expect(ask(cluster, { ...taken, id: NEW_ID })).rejects.toEqual(
+    code('INVALID_ARGUMENT', { field: 'id' }),
+  )
+})
+
+test('a state that has reached its quota does not keep the membership from changing', async () => {
+  const cluster = await MemberCluster.started({ count: 3, settings: { quotaBytes: 300 } })
+  const [fits, full] = [put(cluster.leader, 'a'), put(cluster.leader, 'b')]
+  await cluster.until('answers', () => fits.outcome !== 'pending' && full.outcome !== 'pending')
+  expect([fits.outcome, full.outcome]).toEqual(['done', 'NO_SPACE'])
+  expect((await ask(cluster, ADD)).confState.learners).toEqual([NEW_ID])
+  const result = await ask(cluster, { type: 'remove', id: cluster.followers[0]!.id })
+  expect(result.confState.voters).toHaveLength(2)
 })
 
 test('only the leader is asked', async () => {

@@ -41,6 +41,12 @@ describe('changes', () => {
       { type: 'add', name: 'n4', incarnation: 3, peerUrls: added.peerUrls },
     ],
     ['DELETE', `/cluster/members/${B}`, undefined, { type: 'remove', id: B }],
+    [
+      'PATCH',
+      `/cluster/members/${B}`,
+      { peerUrls: ['http://10.0.0.9:2380/'] },
+      { type: 'update', id: B, peerUrls: ['http://10.0.0.9:2380'] },
+    ],
     ['POST', `/cluster/members/${C}/promote`, undefined, { type: 'promote', ids: [C] }],
     [
       'POST',
@@ -93,7 +99,7 @@ describe('changes', () => {
     ])
   })
 
-  test.each<[string, 'POST' | 'DELETE', string, object | undefined, string]>([
+  test.each<[string, 'POST' | 'PATCH' | 'DELETE', string, object | undefined, string]>([
     ['no name', 'POST', '/cluster/members', { peerUrls: added.peerUrls }, 'name'],
     ['a name with a slash', 'POST', '/cluster/members', { ...added, name: 'a/b' }, 'name'],
     ['no URL', 'POST', '/cluster/members', { name: 'n4', peerUrls: [] }, 'peerUrls'],
@@ -105,6 +111,8 @@ describe('changes', () => {
       'peerUrls',
     ],
     ['a number as a URL', 'POST', '/cluster/members', { name: 'n4', peerUrls: [1] }, 'peerUrls'],
+    ['no URL to be reached at', 'PATCH', `/cluster/members/${B}`, {}, 'peerUrls'],
+    ['another name', 'PATCH', `/cluster/members/${B}`, { name: 'x' }, 'name'],
     ['incarnation 0', 'POST', '/cluster/members', { ...added, incarnation: 0 }, 'incarnation'],
     ['a property too many', 'POST', '/cluster/members', { ...added, voter: true }, 'voter'],
     ['a name in place of an id', 'DELETE', '/cluster/members/n2', undefined, 'id'],
@@ -142,7 +150,7 @@ describe('changes', () => {
     }
     expect(
       (await app.inject({ method: 'PUT', url: `/cluster/members/${B}` })).headers['allow'],
-    ).toBe('DELETE')
+    ).toBe('DELETE, PATCH')
     expect(node.asked).toEqual([])
   })
 })
