@@ -1,6 +1,7 @@
 // What every command that talks to a running cluster has in common: its flags, its client, and how it says that it failed.
 
 import { escapeControls } from '../../../lib/config.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
 import { type ClientFlags, readClientFlags } from './client-settings.ts'
 import { ClusterClient, GaveUpError } from './cluster-client.ts'
@@ -16,9 +17,12 @@ export interface Printed {
 
 /** A refusal of the command's own, before or after a member was asked. */
 export class CommandError extends Error {
-  constructor(message: string) {
+  readonly code: string
+
+  constructor(message: string, code = 'INVALID_ARGUMENT') {
     super(message)
     this.name = 'CommandError'
+    this.code = code
   }
 }
 
@@ -40,23 +44,33 @@ export async function runClientCommand<Own>(options: {
   const refusal = found.flags.refusal()
   if (refusal !== undefined) return refusal
   const cluster = new ClusterClient(client)
+  const { output } = client
   try {
-    const { json, text } = await options.run(cluster, own)
-    process.stdout.write(client.output === 'json' ? `${JSON.stringify(json, null, 2)}\n` : text)
-    return EXIT_CLEAN
-  } catch (error) {
-    process.stderr.write(describeFailure(error, { command, output: client.output }))
-    return EXIT_FAILED
+    return await printOutcome({ command, output }, () => options.run(cluster, own))
   } finally {
     cluster.close()
   }
 }
 
+interface Outlet {
+  readonly command: Command
+  readonly output: ClientFlags['output']
+}
+
+/** Prints what `run` resolves with, or why it rejects. Returns the exit code. */
+export async function printOutcome(to: Outlet, run: () => Promise<Printed>): Promise<number> {
+  try {
+    const { json, text } = await run()
+    process.stdout.write(to.output === 'json' ? `${JSON.stringify(json, null, 2)}\n` : text)
+    return EXIT_CLEAN
+  } catch (error) {
+    process.stderr.write(describeFailure(error, to))
+    return EXIT_FAILED
+  }
+}
+
 /** One line; with `-o json` an object whose `code` is one of docs/errors.md. */
-function describeFailure(
-  error: unknown,
-  { command, output }: { readonly command: Command; readonly output: ClientFlags['output'] },
-): string {
+function describeFailure(error: unknown, { command, output }: Outlet): string {
   const failure = failureOf(error)
   if (output === 'json') return `${JSON.stringify(failure)}\n`
   const { code, detail, ...details } = failure
@@ -71,7 +85,10 @@ const HIDDEN: ReadonlySet<string> = new Set(['type', 'title', 'status'])
 
 function failureOf(error: unknown): { readonly code: string; readonly detail: string } {
   if (error instanceof ProblemError) return error.problem
-  if (error instanceof CommandError) return { code: 'INVALID_ARGUMENT', detail: error.message }
+  if (error instanceof CommandError) return { code: error.code, detail: error.message }
+  if (error instanceof RaftbaseError) {
+    return { ...error.details, code: error.code, detail: error.message }
+  }
   const isInDoubt = error instanceof GaveUpError && error.isInDoubt
   return { code: isInDoubt ? 'OUTCOME_UNKNOWN' : 'UNREACHABLE', detail: reasonOf(error) }
 }

@@ -11,6 +11,15 @@ const TIMEOUT_MS_MIN = 100
 const TIMEOUT_MS_MAX = 600_000
 const OUTPUTS = ['table', 'json'] as const
 
+export const OUTPUT_SETTING: CommandSetting = {
+  name: 'output',
+  aliases: ['o'],
+  help: 'what to print: a table for people, JSON for programs',
+  fallback: 'table',
+  accepted: OUTPUTS.join(' or '),
+  words: OUTPUTS,
+}
+
 export const CLIENT_SETTINGS: readonly CommandSetting[] = [
   {
     name: 'endpoints',
@@ -27,14 +36,7 @@ export const CLIENT_SETTINGS: readonly CommandSetting[] = [
     fallback: TIMEOUT_DEFAULT,
     accepted: 'a duration like 500ms, 10s or 5m, from 100ms to 10m',
   },
-  {
-    name: 'output',
-    aliases: ['o'],
-    help: 'what to print: a table for people, JSON for programs',
-    fallback: 'table',
-    accepted: OUTPUTS.join(' or '),
-    words: OUTPUTS,
-  },
+  OUTPUT_SETTING,
 ]
 
 export interface ClientFlags {
@@ -47,8 +49,12 @@ export function readClientFlags(flags: CommandFlags): ClientFlags {
   return {
     endpoints: flags.read('endpoints', [ENDPOINTS_DEFAULT], listOf(parseAdvertiseUrl)),
     timeoutMs: flags.read('timeout', 10_000, parseTimeout),
-    output: flags.read('output', 'table', oneOf(OUTPUTS)),
+    output: readOutput(flags),
   }
+}
+
+export function readOutput(flags: CommandFlags): ClientFlags['output'] {
+  return flags.read('output', 'table', oneOf(OUTPUTS))
 }
 
 export function parseTimeout(text: string): Parsed<number> {

@@ -52,6 +52,10 @@ export class ClusterClient {
     this.#deadlineMs = systemClock.monotonicMs() + timeoutMs
   }
 
+  get endpoints(): readonly string[] {
+    return this.#endpoints
+  }
+
   get members(): MemberClient {
     return this.#client
   }

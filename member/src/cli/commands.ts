@@ -4,10 +4,12 @@ import { DEV_SETTINGS } from '../settings.ts'
 import { CLIENT_SETTINGS } from './client-settings.ts'
 import type { Command, CommandTable } from './command.ts'
 import { LEADER_COMMANDS, MEMBER_COMMANDS } from './membership-commands.ts'
+import { SNAPSHOT_COMMANDS } from './snapshot-commands.ts'
 
 const GROUPS = new Map([
   ['member', 'list the members of a running cluster, and change them'],
   ['leader', 'hand the leadership of a running cluster over'],
+  ['snapshot', 'save the whole state to a file, verify it, make a new cluster from it'],
 ])
 
 const COMMANDS: readonly Command[] = [
@@ -38,6 +40,7 @@ or "unreachable" when the member did not answer here.`,
   },
   ...MEMBER_COMMANDS,
   ...LEADER_COMMANDS,
+  ...SNAPSHOT_COMMANDS,
   {
     name: 'completion',
     summary: 'print a script that completes these commands in a shell',

@@ -1,13 +1,15 @@
 // Asks members over their REST API. On node:http, because the built-in fetch costs a command more to load than everything
 // else it does.
 
-import { Agent, type IncomingMessage, request } from 'node:http'
-import { systemTimers } from '../../../lib/clock.ts'
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import { systemTimers, type TimerHandle } from '../../../lib/clock.ts'
 import type { Nodes, Problem, Status } from '../rest/contract.ts'
 
 const ANSWER_BYTES_MAX = 1024 * 1024
 /** A host that is gone answers nothing at all, not even a refusal: the next one is asked sooner than the answer is due. */
 const CONNECT_TIMEOUT_MS = 2000
+/** Of an answer that has begun, between two pieces of it. */
+const STALL_TIMEOUT_MS = 30_000
 
 export interface MemberRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -18,6 +20,14 @@ export interface MemberRequest {
   readonly body?: object
   /** Instead of the client's own. */
   readonly timeoutMs?: number
+}
+
+/** An answer that is too large to be held. */
+export interface Download {
+  readonly headers: IncomingHttpHeaders
+  readonly chunks: AsyncIterable<Uint8Array>
+  /** Closes the connection. */
+  abort(): void
 }
 
 /** A member's answer that is a refusal: the problem document of docs/errors.md. */
@@ -78,6 +88,33 @@ export class MemberClient {
     return answer
   }
 
+  /**
+   * The body of a successful answer, as it arrives. Rejects as `request` until the answer has begun, within `timeoutMs`;
+   * afterwards `chunks` throws when the connection breaks, when nothing comes for STALL_TIMEOUT_MS or when `signal` aborts.
+   */
+  async download(
+    options: Omit<MemberRequest, 'method' | 'body'> & { readonly signal: AbortSignal },
+  ): Promise<Download> {
+    const { apiUrl, path, timeoutMs = this.#timeoutMs } = options
+    const abort = new AbortController()
+    const signal = AbortSignal.any([options.signal, abort.signal])
+    const timer = systemTimers.after(timeoutMs, () => abort.abort(new Error('no answer in time')))
+    try {
+      const response = await this.#send({ method: 'GET', apiUrl, path }, signal)
+      const { statusCode = 0, headers } = response
+      if (statusCode === 200) {
+        return { headers, chunks: arriving(response, abort), abort: () => abort.abort() }
+      }
+      const answer = parseObject(await readText(response))
+      if (answer !== undefined && isProblem(answer)) throw new ProblemError(answer)
+      throw new UnreachableError(`answered with status ${statusCode}`)
+    } catch (error) {
+      throw signal.aborted && !(error instanceof ProblemError) ? signal.reason : error
+    } finally {
+      timer.cancel()
+    }
+  }
+
   close(): void {
     this.#agent.destroy()
   }
@@ -119,6 +156,26 @@ export class MemberClient {
       })
       sent.end(text)
     })
+  }
+}
+
+async function* arriving(
+  response: IncomingMessage,
+  abort: AbortController,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const watch = (): TimerHandle =>
+    systemTimers.after(STALL_TIMEOUT_MS, () => abort.abort(new Error('nothing more came')))
+  let timer = watch()
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      timer.cancel()
+      yield chunk
+      timer = watch()
+    }
+  } catch (error) {
+    throw abort.signal.aborted ? abort.signal.reason : error
+  } finally {
+    timer.cancel()
   }
 }
 

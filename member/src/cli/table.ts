@@ -16,3 +16,9 @@ export function renderTable(
       .trimEnd()
   return `${lines.map(render).join('\n')}\n`
 }
+
+/** One thing's properties, a line each. */
+export function renderPairs(pairs: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length))
+  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${escapeControls(value)}\n`).join('')
+}

@@ -19,7 +19,13 @@ import { foundersOf } from './recovery.ts'
 const SPACE_FACTOR = 2
 const SNAPSHOT_DIRECTORY = 'snap'
 /** What may lie in a directory that is blank all the same. */
-const NOTHING: readonly string[] = [LOCK_FILE, 'lost+found', `${RESTORING_FILE}.tmp`]
+const NOTHING: readonly string[] = [
+  LOCK_FILE,
+  // Of the lock, while it is held or since its holder was killed.
+  `${LOCK_FILE}-journal`,
+  'lost+found',
+  `${RESTORING_FILE}.tmp`,
+]
 
 /** What a snapshot holds. */
 export interface SnapshotDescription {

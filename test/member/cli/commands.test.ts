@@ -31,6 +31,9 @@ describe('--help', () => {
     ['help-member-replace.txt', ['member', 'replace', 'n3', '-h']],
     ['help-leader-transfer.txt', ['help', 'leader', 'transfer']],
     ['help-completion.txt', ['completion', '--help']],
+    ['help-snapshot.txt', ['snapshot', '--help']],
+    ['help-snapshot-save.txt', ['snapshot', 'save', '-h']],
+    ['help-snapshot-restore.txt', ['help', 'snapshot', 'restore']],
   ])('prints %s for %j', async (golden, argv) => {
     const { code, stdout, stderr } = await raftbase(...argv)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -92,7 +92,14 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/wal/',
-    facade: ['wal.ts', 'snapshot-file.ts', 'portable-snapshot.ts', 'metadata.ts', 'file-system.ts'],
+    facade: [
+      'wal.ts',
+      'snapshot-file.ts',
+      'portable-snapshot.ts',
+      'disk.ts',
+      'metadata.ts',
+      'file-system.ts',
+    ],
     imports: [LIB, LIMITS, WIRE, types('member/src/raft/types.ts')],
   },
   {
