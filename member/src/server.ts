@@ -18,20 +18,20 @@ import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
 import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
 import { MemberHost } from './node/host.ts'
-import { type Identity, type InitialMember, memberIdOf } from './node/identity.ts'
+import { memberIdOf } from './node/identity.ts'
+import { describeCluster } from './node/join-plan.ts'
 import { Member } from './node/member.ts'
 import { MembershipSource } from './node/membership-source.ts'
 import { NodeMetrics } from './metrics.ts'
 import { nodeSettings } from './node/settings.ts'
 import { type OpenMemberOptions, Starter } from './node/starter.ts'
+import { askForCluster, askPeers } from './questions.ts'
 import { createRestApp, type RestServer } from './rest/app.ts'
 import { REST_LIMITS } from './rest/limits.ts'
 import { createProbeServer } from './rest/probe-listener.ts'
 import {
-  askPeer,
   DEFAULT_TRANSPORT_LIMITS,
   PEER_PROTOCOL_VERSION,
-  type PeerAnswer,
   type PeerNetwork,
   PeerTransport,
   tcpNetwork,
@@ -43,8 +43,6 @@ import { DiskFileSystem } from './wal/disk.ts'
 const TRANSPORT_GRACE_MS = 200
 /** How many heartbeats without a word from a peer close its connections. */
 const SILENT_ELECTIONS = 2
-/** How long a member with a blank disk waits for its peers to say whether they know it. */
-const QUESTION_TIMEOUT_MS = 1500
 
 export interface RunningMember {
   stop(): Promise<void>
@@ -154,6 +152,7 @@ function createStarter(
     log,
     membership,
     askPeers: (identity, members) => askPeers(network, identity, members),
+    askForCluster: (members) => askForCluster(network, members),
     openMember: (opening) => openMember({ ...options, ...opening, network, onFailure }),
     onFailure,
     graceMs: TRANSPORT_GRACE_MS,
@@ -187,28 +186,6 @@ async function readStart(path: string, bytesMax: number): Promise<string> {
   } finally {
     await file.close()
   }
-}
-
-/** Whoever cannot be resolved or does not answer in time has no say. */
-async function askPeers(
-  network: PeerNetwork,
-  identity: Identity,
-  members: readonly InitialMember[],
-): Promise<readonly PeerAnswer[]> {
-  const answers = await Promise.all(
-    members
-      .flatMap((member) => member.peerUrls)
-      .map((url) =>
-        askPeer({
-          url,
-          about: identity.memberId,
-          network,
-          timers: systemTimers,
-          timeoutMs: QUESTION_TIMEOUT_MS,
-        }),
-      ),
-  )
-  return answers.filter((answer) => answer !== undefined)
 }
 
 async function openMember(
@@ -245,6 +222,7 @@ async function openMember(
     metrics: metrics.transport,
     isRemoved: (id) => member?.stateMachine.removed.has(id) ?? false,
     hasTakenPart: (id) => member?.hasTakenPart(id) ?? false,
+    describeCluster: () => member && describeCluster(member.stateMachine),
     isOneOfOurs: ({ memberId, name, incarnation }) =>
       memberId === memberIdOf(identity.token, name, incarnation),
     onRemoved: () => member?.removedBy(),

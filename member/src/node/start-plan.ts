@@ -50,6 +50,8 @@ export type StartPlan =
       /** Those to ask, itself among them where it is one of them. */
       readonly voters: readonly InitialMember[]
     }
+  /** Ask these who belongs to the cluster that this member is to join; join-plan.ts goes on with what they say. */
+  | { readonly type: 'join'; readonly peers: readonly InitialMember[] }
   /** Stay up, take no part, look again when the file changes. */
   | { readonly type: 'park'; readonly directory: DataDirectoryStatus }
   | { readonly type: 'refuse'; readonly error: RaftbaseError }
@@ -96,11 +98,7 @@ function planFromSettings(configured: ConfiguredStart, directory: FoundDirectory
     return recorded === undefined ? beginRestored(there, 'whoeverAnswers') : resume(there)
   }
   if (!isNew) {
-    return refuse('CONFIG_INVALID', 'joining an existing cluster is not supported yet', {
-      field: 'initial-cluster-state',
-      given: 'existing',
-      accepted: 'new, for an empty data directory',
-    })
+    return { type: 'join', peers: initialCluster.filter((member) => member.name !== name) }
   }
   return found(identity, initialCluster, 'whoeverAnswers')
 }
@@ -227,9 +225,11 @@ export function foreignDirectory(options: {
   readonly isNewCluster: boolean
 }): RaftbaseError | undefined {
   const { there, here, path, isNewCluster } = options
-  const facts: readonly Fact[] = isNewCluster
-    ? ['name', 'token', 'initialCluster']
-    : ['name', 'token']
+  // One that joined has not recorded whom the cluster was made of.
+  const facts: readonly Fact[] =
+    isNewCluster && there.initialCluster !== ''
+      ? ['name', 'token', 'initialCluster']
+      : ['name', 'token']
   const differences = differencesOf(there, here, facts)
   if (differences.length === 0) return undefined
   const message = `data directory belongs to another ${whose(differences)}`

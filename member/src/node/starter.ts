@@ -7,6 +7,7 @@ import type { Logger } from '../../../lib/logger.ts'
 import type { FileSystem } from '../wal/file-system.ts'
 import { type DataDirectory, LockedDirectory } from './data-directory.ts'
 import type { MemberHost } from './host.ts'
+import { type FoundCluster, planJoin } from './join-plan.ts'
 import type { Identity, InitialMember } from './identity.ts'
 import type { Member } from './member.ts'
 import type { DataDirectoryStatus } from './member-node.ts'
@@ -46,6 +47,8 @@ export interface StarterOptions {
     identity: Identity,
     members: readonly InitialMember[],
   ) => Promise<readonly KnownBy[]>
+  /** Asks each of these members that answers in time who belongs to its cluster. */
+  readonly askForCluster: (members: readonly InitialMember[]) => Promise<readonly FoundCluster[]>
   readonly openMember: (options: OpenMemberOptions) => Promise<Member>
   /** The member must end, with the process: the disk failed, an invariant broke, or it was removed. */
   readonly onFailure: (error: unknown) => void
@@ -138,7 +141,7 @@ export class Starter {
   async #decide(locked: LockedDirectory): Promise<Startable | undefined> {
     const { configured, membership } = this.#options
     const { found } = locked
-    const plan = planStart(configured, found, membership?.found)
+    const plan = await this.#joined(planStart(configured, found, membership?.found), found.path)
     if (plan.type === 'refuse') {
       await locked.release()
       throw plan.error
@@ -152,12 +155,21 @@ export class Starter {
     if (obstacle === undefined) return plan
     if (membership === undefined) {
       await locked.release()
-      throw new RaftbaseError('AWAITING_REPLACEMENT', obstacle.detail!, {
+      const code = obstacle.state === 'Fresh' ? 'PEER_UNREACHABLE' : 'AWAITING_REPLACEMENT'
+      throw new RaftbaseError(code, obstacle.detail!, {
         details: { directory: found.path, clusterId: plan.identity.clusterId },
       })
     }
     this.#park(obstacle, plan.identity)
     return undefined
+  }
+
+  /** What comes of a plan once the cluster that is to be joined was asked, if one is. */
+  async #joined(plan: StartPlan, path: string): Promise<Exclude<StartPlan, { type: 'join' }>> {
+    if (plan.type !== 'join') return plan
+    const { configured, askForCluster } = this.#options
+    this.#enter('askingPeers')
+    return planJoin(configured, await askForCluster(plan.peers), path)
   }
 
   /** A parked member that tries again stays parked for whoever asks, until it is about to start. */

@@ -25,7 +25,7 @@ import type {
   TransportLog,
   TransportMetrics,
 } from './options.ts'
-import { questionOf, sendAnswer } from './peer-question.ts'
+import { CLUSTER_PATH, type ClusterView, questionOf, sendAnswer } from './peer-question.ts'
 import { encodeProblem, PROBLEM_TYPE, titleOf } from './problem.ts'
 import {
   HEADER_BYTES_MAX,
@@ -49,6 +49,7 @@ export interface ListenerOptions {
   readonly onSnapshot: (from: PeerIdentity, upload: Upload) => void
   /** Whether there is evidence that this member once took part; undefined where the question is not served. */
   readonly hasTakenPart: ((member: MemberId) => boolean) | undefined
+  readonly describeCluster: (() => ClusterView | undefined) | undefined
 }
 
 export interface Upload {
@@ -222,10 +223,15 @@ export class Listener {
     this.#options.onSnapshot(judged.identity, upload)
   }
 
-  /** A member with a blank disk asks who is known here: anybody may ask, and learns ids and nothing else. */
+  /** A member with a blank disk asks who is known here: anybody may ask, and learns ids, names and peer URLs. */
   #answerQuestion(request: IncomingMessage, response: ServerResponse): boolean {
-    const { self, hasTakenPart } = this.#options
+    const { self, hasTakenPart, describeCluster } = this.#options
     if (hasTakenPart === undefined || request.method !== 'GET') return false
+    const view = request.url === CLUSTER_PATH ? describeCluster?.() : undefined
+    if (view !== undefined) {
+      sendAnswer(response, { clusterId: self.clusterId, ...view })
+      return true
+    }
     const about = questionOf(request.url ?? '')
     if (about === undefined) return false
     const { clusterId, memberId, name } = self

@@ -5,6 +5,7 @@ import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Prng } from '../../../lib/prng.ts'
 import type { MemberId } from '../raft/types.ts'
+import type { ClusterView } from './peer-question.ts'
 import type { PeerNetwork } from './socket.ts'
 import type { TransportMetrics } from './transport.ts'
 
@@ -134,6 +135,8 @@ export interface PeerTransportOptions {
   readonly isRemoved?: (member: MemberId) => boolean
   /** Whether this member is known to have taken part before; without it nobody is told. */
   readonly hasTakenPart?: (member: MemberId) => boolean
+  /** Who belongs to the cluster, for whoever is about to join it; undefined while this member does not know. */
+  readonly describeCluster?: () => ClusterView | undefined
   /**
    * Whether a caller of the same cluster that is not among the peers, nor removed, is one that this member has not heard of
    * yet. Default: never.

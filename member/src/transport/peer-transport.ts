@@ -42,7 +42,13 @@ export {
   type TransportLog,
   type TransportMetrics,
 } from './options.ts'
-export { askPeer, type PeerAnswer } from './peer-question.ts'
+export {
+  askCluster,
+  askPeer,
+  type ClusterAnswer,
+  type ClusterView,
+  type PeerAnswer,
+} from './peer-question.ts'
 export { type PeerNetwork, tcpNetwork } from './socket.ts'
 
 export class PeerTransport implements Transport {
@@ -103,6 +109,7 @@ export class PeerTransport implements Transport {
       onLink: (opened) => this.#onLink(opened),
       onSnapshot: (from, upload) => this.#snapshots.accept(from, upload),
       hasTakenPart: options.hasTakenPart,
+      describeCluster: options.describeCluster,
     })
   }
 

@@ -115,6 +115,7 @@ export class MemberGroup {
       membership,
       askPeers: (identity, members) =>
         Promise.resolve(this.knownBy ?? this.#answers(identity, members)),
+      askForCluster: () => Promise.resolve([]),
       openMember: ({ directory, plan, onRemoved }) =>
         Member.open({
           directory,

@@ -69,6 +69,8 @@ function said(plan: StartPlan): string {
   switch (plan.type) {
     case 'start':
       return `start asking ${plan.asks}`
+    case 'join':
+      return `join by ${plan.peers.map(({ name }) => name).join(' ')}`
     case 'park':
       return `park ${plan.directory.state} ${plan.directory.code ?? '-'}`
     case 'refuse':
@@ -85,7 +87,7 @@ describe('without a membership file', () => {
       'a blank one of an existing cluster',
       found(),
       { initialClusterState: 'existing' },
-      'refuse CONFIG_INVALID',
+      'join by b c',
     ],
     ['its own data', used, {}, 'start asking nobody'],
     ['data of another name', used, { name: 'b' }, 'refuse DATA_DIR_FOREIGN'],

@@ -14,7 +14,7 @@ import {
   type TransportLimits,
   type TransportLog,
 } from '../../../member/src/transport/options.ts'
-import { PeerTransport } from '../../../member/src/transport/peer-transport.ts'
+import { type ClusterView, PeerTransport } from '../../../member/src/transport/peer-transport.ts'
 import { type PeerNetwork, tcpNetwork } from '../../../member/src/transport/socket.ts'
 import type {
   NodeMessage,
@@ -114,6 +114,7 @@ export interface MemberOptions {
   readonly port?: number
   readonly isRemoved?: (member: MemberId) => boolean
   readonly hasTakenPart?: (member: MemberId) => boolean
+  readonly describeCluster?: () => ClusterView | undefined
   readonly onRemoved?: () => void
   readonly isOneOfOurs?: (identity: PeerIdentity) => boolean
 }
@@ -163,6 +164,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
     },
     ...(options.isRemoved === undefined ? {} : { isRemoved: options.isRemoved }),
     ...(options.hasTakenPart === undefined ? {} : { hasTakenPart: options.hasTakenPart }),
+    ...(options.describeCluster === undefined ? {} : { describeCluster: options.describeCluster }),
     ...(options.onRemoved === undefined ? {} : { onRemoved: options.onRemoved }),
     ...(options.isOneOfOurs === undefined ? {} : { isOneOfOurs: options.isOneOfOurs }),
   })

@@ -6,7 +6,9 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { expect, onTestFinished, test } from 'vitest'
 import { systemTimers } from '../../../lib/clock.ts'
 import {
+  askCluster,
   askPeer,
+  type ClusterView,
   type PeerAnswer,
   tcpNetwork,
 } from '../../../member/src/transport/peer-transport.ts'
@@ -51,6 +53,38 @@ test.each([true, false])(
     expect(a.log.warnings).toEqual([])
   },
 )
+
+test('a member says who belongs to the cluster, once it knows', async () => {
+  const member = {
+    id: ABOUT,
+    name: 'n7',
+    role: 'learner',
+    peerUrls: ['http://n7:2380'],
+    hasStarted: false,
+  } as const
+  let view: ClusterView | undefined
+  const a = await startMember({
+    number: 1,
+    hasTakenPart: () => true,
+    describeCluster: () => view,
+  })
+  const asked = () =>
+    askCluster({ url: a.url, network: tcpNetwork(), timers: systemTimers, timeoutMs: 1000 })
+  expect(await asked()).toBeUndefined()
+  view = { epoch: 12, members: [member] }
+  expect(await asked()).toEqual({ clusterId: CLUSTER_ID, ...view })
+})
+
+test.each([
+  { clusterId: 'x', epoch: 1, members: [] },
+  { clusterId: CLUSTER_ID, epoch: '1', members: [] },
+  { clusterId: CLUSTER_ID, epoch: 1, members: [{ id: ABOUT, name: 'n7', peerUrls: [1] }] },
+  { clusterId: CLUSTER_ID, epoch: 1, members: [null] },
+])('what is no description of a cluster is no answer: %j', async (body) => {
+  const url = await answering(JSON.stringify(body))
+  const network = tcpNetwork()
+  expect(await askCluster({ url, network, timers: systemTimers, timeoutMs: 1000 })).toBeUndefined()
+})
 
 test('a question that is none is refused as anything else on this port', async () => {
   const a = await startMember({ number: 1, hasTakenPart: () => true })
