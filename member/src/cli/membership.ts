@@ -183,7 +183,8 @@ async function add(
     .join(',')
   const text = `${name} is a learner with the id ${id} (epoch ${epoch}); start it on a blank directory:
   raftbase -name ${name} -initial-cluster-state existing \\
-    -initial-cluster ${initialCluster} -initial-cluster-token TOKEN ...
+    -initial-cluster ${initialCluster} \\
+    -initial-cluster-token TOKEN ...
 then: raftbase member promote ${name} --wait
 `
   return { json: answer, text }
