@@ -8,28 +8,28 @@ import {
   memberIdOf,
 } from '../../member/src/node/identity.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
-import type { PeerAddress } from '../../member/src/transport/transport.ts'
 import { decodePeerMessage } from '../../member/src/wire/raft-codec.ts'
-import type { Checker, View } from './checkers/checker.ts'
+import type { AcknowledgedChange, Checker, View } from './checkers/checker.ts'
 import { History } from './checkers/history.ts'
+import { describeCluster } from '../../member/src/node/join-plan.ts'
+import type { Member } from '../../member/src/node/member.ts'
 import type { LogSink } from './log.ts'
-import { isBug, isDamageReport, SimMember } from './member.ts'
+import { isBug, isDamageReport, SimMember, urlOf } from './member.ts'
 import { SimNetwork } from './network.ts'
+import { type NewestMembership, SimOperator } from './operator.ts'
 import type { Plan } from './plan.ts'
 import { Trace, type TraceLevel } from './trace.ts'
 import { type Owner, World } from './world.ts'
 
 const TOKEN = 'sim'
+/** How long one that asks waits for an answer. */
+const QUESTION_TIMEOUT_MS = 1500
 
 export interface ClusterOptions {
   readonly plan: Plan
   readonly checkers: readonly Checker[]
   readonly traceLevel: TraceLevel
   readonly traceLinesMax?: number
-}
-
-function epochOf(member: SimMember | undefined): number {
-  return member?.member?.stateMachine.membershipEpoch ?? -1
 }
 
 export class SimCluster implements View {
@@ -39,16 +39,23 @@ export class SimCluster implements View {
   readonly network: SimNetwork
   readonly history = new History()
   readonly members: SimMember[] = []
+  readonly operator: SimOperator
+  readonly #founders: readonly InitialMember[]
   readonly #checkers: readonly Checker[]
   readonly #prng: Prng
-  readonly #names = new Map<MemberId, string>()
+  readonly #byId = new Map<MemberId, SimMember>()
   #joined = 0
+  /** Undefined until there was a first change. */
+  newest: NewestMembership | undefined
+  /** How late the membership file reaches its readers. */
+  fileLagMs: number
   /** Asked after each death that nobody planned: how long until the member starts again; undefined: not. */
   restartDelayMs: (member: SimMember) => number | undefined = () => undefined
 
   constructor({ plan, checkers, traceLevel, traceLinesMax }: ClusterOptions) {
     const { world } = this
     this.plan = plan
+    this.fileLagMs = plan.fileLagMs
     this.#checkers = checkers
     this.#prng = new SeededPrng(plan.seed + 0.5 * 2 ** 52)
     this.trace = new Trace({
@@ -69,53 +76,82 @@ export class SimCluster implements View {
       for (const checker of this.#checkers) checker.onMessage?.(message, this)
     }
     world.observe((owner) => this.#look(owner))
-    const initial = Array.from({ length: plan.members }, (_, i): InitialMember => {
-      const name = `n${i + 1}`
-      return { name, peerUrls: [`sim://${name}`] }
-    })
-    for (const { name } of initial) {
-      const identity = identityOf({ token: TOKEN, name, members: initial })
-      this.#add({ name, identity, initialMembers: initial, joinPeers: [] })
+    this.network.onHeard = (from, by) => {
+      const [sender, receiver] = [this.#byId.get(from), this.#byId.get(by)]
+      if (sender === undefined || receiver === undefined) return
+      for (const checker of this.#checkers) checker.onHeard?.(sender, receiver, this)
     }
+    const founders = Array.from({ length: plan.members }, (_, i): InitialMember => {
+      const name = `n${i + 1}`
+      return { name, peerUrls: [urlOf({ name, incarnation: 1 })] }
+    })
+    this.#founders = founders
+    const identities = founders.map(({ name }) =>
+      identityOf({ token: TOKEN, name, members: founders }),
+    )
+    this.operator = new SimOperator({
+      world,
+      token: TOKEN,
+      clusterId: identities[0]!.clusterId,
+      founders,
+      members: () => this.members,
+      newest: () => this.newest,
+    })
+    for (const identity of identities) this.#add(identity, false)
   }
 
   get nowMs(): number {
     return this.world.nowMs
   }
 
-  readonly nameOf = (id: MemberId): string => this.#names.get(id) ?? id
+  readonly nameOf = (id: MemberId): string => this.#byId.get(id)?.name ?? id
 
   /** A generator of its own for a part of the run, so that parts do not shift each other's draws. */
   fork(): Prng {
     return new SeededPrng(this.#prng.next(2 ** 32))
   }
 
-  /** By the membership of whoever has seen its latest change. */
+  /** By the newest membership that anybody ever showed. */
   get current(): readonly SimMember[] {
-    let newest: SimMember | undefined
-    for (const member of this.members) if (epochOf(member) > epochOf(newest)) newest = member
-    const ids = newest?.member?.stateMachine.members
-    if (ids === undefined) return this.members
-    return this.members.filter((member) => ids.has(member.id))
+    const { newest } = this
+    return newest === undefined ? this.members : this.members.filter(({ id }) => newest.ids.has(id))
   }
 
-  /** A member that is not part of the cluster yet; its process waits to be added. */
-  join(): SimMember {
-    const first = this.members[0]!
-    this.#joined++
-    const name = `j${this.#joined}`
-    const identity: Identity = {
-      ...first.identity,
-      name,
-      memberId: memberIdOf(TOKEN, name, 1),
-      initialCluster: '',
+  /** Whether so many of the voters of the newest membership are among these that they could decide. */
+  canDecide(among: (member: SimMember) => boolean): boolean {
+    const { newest } = this
+    const isHalf = (ids: readonly MemberId[]): boolean => {
+      const there = ids.filter((id) => {
+        const member = this.#byId.get(id)
+        return member !== undefined && among(member)
+      })
+      return ids.length === 0 || 2 * there.length > ids.length
     }
-    const joinPeers = this.current.map((member) => ({
-      id: member.id,
-      name: member.name,
-      peerUrls: [`sim://${member.name}`],
-    }))
-    const member = this.#add({ name, identity, initialMembers: [], joinPeers })
+    if (newest === undefined) return isHalf(this.members.map(({ id }) => id))
+    return isHalf(newest.confState.voters) && isHalf(newest.confState.votersOutgoing)
+  }
+
+  /**
+   * A member that is not part of the cluster yet; its process waits to be added. With a name that was there before, under
+   * its next incarnation.
+   */
+  join(again?: SimMember): SimMember {
+    const first = this.members[0]!
+    if (again === undefined) this.#joined++
+    const name = again?.identity.name ?? `j${this.#joined}`
+    const lives = this.members.filter(({ identity }) => identity.name === name).length
+    const incarnation = lives + 1
+    const member = this.#add(
+      {
+        ...first.identity,
+        name,
+        incarnation,
+        memberId: memberIdOf(TOKEN, name, incarnation),
+        initialCluster: '',
+      },
+      true,
+    )
+    this.operator.expect()
     member.start()
     return member
   }
@@ -139,30 +175,41 @@ export class SimCluster implements View {
   }
 
   finish(): void {
+    this.operator.stop()
     for (const checker of this.#checkers) checker.finish?.(this.history.operations, this)
+  }
+
+  onMembership(change: AcknowledgedChange): void {
+    for (const checker of this.#checkers) checker.onMembership?.(change)
   }
 
   onAnswer(answer: Parameters<NonNullable<Checker['onAnswer']>>[0]): void {
     for (const checker of this.#checkers) checker.onAnswer?.(answer, this)
   }
 
-  #add(options: {
-    readonly name: string
-    readonly identity: Identity
-    readonly initialMembers: readonly InitialMember[]
-    readonly joinPeers: readonly PeerAddress[]
-  }): SimMember {
-    const { plan, world, network, trace } = this
-    const { name, identity, initialMembers, joinPeers } = options
-    this.#names.set(identity.memberId, name)
+  #add(identity: Identity, joins: boolean): SimMember {
+    const { plan, world, network, trace, operator } = this
     const member = new SimMember({
       world,
       network,
       trace,
       prng: this.fork(),
       identity,
-      initialMembers,
-      joinPeers,
+      initialMembers: () => (joins ? this.#today(identity) : this.#founders),
+      joins,
+      readMembership: plan.isOperated ? () => operator.edition(this.fileLagMs).text : undefined,
+      askPeers: (asking, asked) =>
+        this.#ask(asking, asked, (peer) => ({
+          clusterId: peer.identity.clusterId,
+          name: peer.identity.name,
+          takenPart: peer.hasTakenPart(asking.id),
+        })),
+      askForCluster: (asking, asked) =>
+        this.#ask(asking, asked, ({ identity: { clusterId }, stateMachine }) => {
+          const described = describeCluster(stateMachine)
+          return described && { clusterId, ...described }
+        }),
+      onStart: (starting) => this.#onStart(starting),
       settings: plan.settings,
       diskSpeed: plan.diskSpeed,
       turnMs: plan.turnMs,
@@ -172,7 +219,48 @@ export class SimCluster implements View {
     })
     if (plan.clocksDiffer) member.clockRate = 0.9 + this.#prng.next(200) / 1000
     this.members.push(member)
+    this.#byId.set(member.id, member)
     return member
+  }
+
+  /** Each answers at once, or is not there, or is not heard of for as long as the question lasts. */
+  async #ask<Answer>(
+    asking: SimMember,
+    asked: readonly InitialMember[],
+    answerOf: (member: Member) => Answer | undefined,
+  ): Promise<readonly Answer[]> {
+    const { process } = asking
+    if (process === undefined) return []
+    const answers = await Promise.all(
+      asked.map(async ({ peerUrls }): Promise<Answer | undefined> => {
+        const peer = this.members.find(({ peerUrl }) => peerUrls.includes(peerUrl))
+        if (peer?.process === undefined) return undefined
+        const { network } = this
+        await process.sleep(2 * network.delayMs())
+        const isCut = network.isCut(asking.id, peer.id) || network.isCut(peer.id, asking.id)
+        if (!isCut && !peer.isPaused) return peer.member && answerOf(peer.member)
+        await process.sleep(QUESTION_TIMEOUT_MS)
+        return undefined
+      }),
+    )
+    return answers.filter((answer) => answer !== undefined)
+  }
+
+  /** Whom one that joins by its settings names: everybody who belongs to the cluster now. */
+  #today(joining: Identity): readonly InitialMember[] {
+    const others = this.current.filter(({ identity }) => identity.name !== joining.name)
+    return [...others.map(({ identity }) => identity), joining].map(({ name, ...identity }) => ({
+      name,
+      peerUrls: [urlOf({ name, ...identity })],
+    }))
+  }
+
+  #onStart(member: SimMember): void {
+    try {
+      for (const checker of this.#checkers) checker.onStart?.(member)
+    } catch (error) {
+      this.world.fail(error)
+    }
   }
 
   /**
@@ -183,6 +271,10 @@ export class SimCluster implements View {
     if (owner === undefined) return
     const member = this.members.find(({ process }) => process === owner)
     if (member?.member === undefined) return
+    const { membershipEpoch: epoch, confState, members, removed } = member.member.stateMachine
+    if (epoch > (this.newest?.epoch ?? 0)) {
+      this.newest = { epoch, confState, ids: new Set(members.keys()), removed: new Set(removed) }
+    }
     for (const checker of this.#checkers) checker.onEvent?.(member, this)
   }
 
@@ -201,9 +293,11 @@ export class SimCluster implements View {
     if (isBug(member, cause)) return this.world.fail(cause)
     if (isDamageReport(cause)) {
       member.isLost = true
+      member.crash(undefined)
       this.trace.tell(member.name, 'is lost: it holds damage and says so')
       return
     }
+    if (member.isBuried) return
     const delayMs = this.restartDelayMs(member)
     if (delayMs === undefined) return
     this.world.schedule({ delayMs, run: () => this.world.act(() => member.start()) })

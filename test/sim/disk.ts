@@ -30,7 +30,7 @@ export interface ArmedFault {
 const ROOT = '/data'
 
 export class SimDisk {
-  readonly fs: MemoryFileSystem
+  #fs: MemoryFileSystem
   readonly #prng: Prng
   readonly #onCrash: (losesPower: boolean) => void
   speed: DiskSpeed
@@ -47,10 +47,17 @@ export class SimDisk {
     this.#prng = options.prng
     this.#onCrash = options.onCrash
     this.speed = options.speed
-    this.fs = new MemoryFileSystem({
-      fault: (operation) => this.#faultOf(operation),
-      delay: (operation) => this.#delay(operation),
-    })
+    this.#fs = this.#blank()
+  }
+
+  get fs(): MemoryFileSystem {
+    return this.#fs
+  }
+
+  /** It is taken out and a blank one put in its place. */
+  exchange(): void {
+    this.#fs.kill()
+    this.#fs = this.#blank()
   }
 
   /** Where the member keeps its data on it. */
@@ -112,6 +119,13 @@ export class SimDisk {
 
   get isFull(): boolean {
     return this.fs.capacityBytes !== Number.POSITIVE_INFINITY
+  }
+
+  #blank(): MemoryFileSystem {
+    return new MemoryFileSystem({
+      fault: (operation) => this.#faultOf(operation),
+      delay: (operation) => this.#delay(operation),
+    })
   }
 
   #faultOf(operation: Operation): Fault | undefined {

@@ -57,10 +57,24 @@ export type FaultAction =
   | { readonly type: 'rot'; readonly member: number; readonly file: number; readonly at: number }
   | { readonly type: 'jumpClock'; readonly member: number; readonly byMs: number }
   | { readonly type: 'transfer'; readonly target: number }
+  /** It dies and comes back with a blank disk under the name and id that it had. */
+  | { readonly type: 'wipe'; readonly member: number; readonly downMs: number }
+  /** One that was removed is started again, with its old data. */
+  | { readonly type: 'startRemoved'; readonly member: number }
   /** A change of membership asked of whoever leads; `stale` with an epoch that is not the present one. */
   | { readonly type: 'membership'; readonly change: MembershipAction; readonly which: number }
 
-export type MembershipAction = 'add' | 'promote' | 'promoteAll' | 'remove' | 'replace' | 'stale'
+export type MembershipAction =
+  | 'add'
+  /** Under a name that was there before. */
+  | 'addAgain'
+  /** With the id of a member that was removed. */
+  | 'removedId'
+  | 'promote'
+  | 'promoteAll'
+  | 'remove'
+  | 'replace'
+  | 'stale'
 
 export interface Fault {
   readonly atMs: number
@@ -73,7 +87,9 @@ const member = (prng: Prng): number => prng.next(64)
 const losesPower = (prng: Prng) => (['no', 'all', 'none', 'torn', 'torn'] as const)[prng.next(5)]!
 const direction = (prng: Prng) => (['both', 'in', 'out'] as const)[prng.next(3)]!
 
-function kinds(electionMs: number): Record<Exclude<FaultAction['type'], 'membership'>, Draw> {
+type Kind = Exclude<FaultAction['type'], 'membership' | 'wipe' | 'startRemoved'>
+
+function kinds(electionMs: number): Record<Kind, Draw> {
   /** Mostly shorter than anybody's patience, sometimes far longer. */
   const ms = (prng: Prng): number =>
     prng.next([electionMs / 4, 2 * electionMs, 8000][prng.next(3)]!)
@@ -149,6 +165,10 @@ export function drawMembership(prng: Prng, chaosMs: number): readonly Fault[] {
     'remove',
     'replace',
     'stale',
+    'addAgain',
+    'removedId',
+    'wipe',
+    'startRemoved',
   ] as const
   const meanMs = [1000, 3000, 6000][prng.next(3)]!
   const faults: Fault[] = []
@@ -156,8 +176,22 @@ export function drawMembership(prng: Prng, chaosMs: number): readonly Fault[] {
     atMs += prng.next(2 * meanMs)
     if (atMs >= chaosMs) return faults
     const change = changes[prng.next(changes.length)]!
-    faults.push({ atMs, action: { type: 'membership', change, which: prng.next(64) } })
+    const number = prng.next(64)
+    if (change === 'wipe') {
+      const downMs = prng.next([300, 5000][prng.next(2)]!)
+      faults.push({ atMs, action: { type: 'wipe', member: number, downMs } })
+    } else if (change === 'startRemoved') {
+      faults.push({ atMs, action: { type: 'startRemoved', member: number } })
+    } else faults.push({ atMs, action: { type: 'membership', change, which: number } })
   }
+}
+
+/** Disks that are exchanged for blank ones, where the membership stays. */
+export function drawWipes(prng: Prng, chaosMs: number): readonly Fault[] {
+  return Array.from({ length: 1 + prng.next(3) }, () => {
+    const action = { type: 'wipe', member: member(prng), downMs: prng.next(5000) } as const
+    return { atMs: 2000 + prng.next(chaosMs - 2000), action }
+  })
 }
 
 /** One line for people. */

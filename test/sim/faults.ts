@@ -49,6 +49,7 @@ export class FaultInjector {
     // A connection delays, it does not lose for ever: what a storm of losses stands for passes.
     network.profile = this.#calm
     network.loseDoubles()
+    this.#cluster.fileLagMs = 0
     network.clean = new Set(healthy.map(({ id }) => id))
     for (const member of healthy) this.#cure(member)
   }
@@ -102,6 +103,12 @@ export class FaultInjector {
         return this.#transfer(action)
       case 'membership':
         return changeMembership(this.#cluster, action)
+      case 'wipe':
+        return this.#wipe(this.#memberAt(action.member), action)
+      case 'startRemoved': {
+        const gone = this.#cluster.members.filter(({ isBuried }) => isBuried)
+        return gone[action.member % Math.max(1, gone.length)]?.start()
+      }
       case 'partition':
       case 'isolate':
       case 'isolateLeader':
@@ -140,6 +147,19 @@ export class FaultInjector {
     const survival: Survival | undefined =
       losesPower === 'no' ? undefined : losesPower === 'torn' ? this.#prng : losesPower
     member.crash(survival)
+    this.#after(downMs, [member], () => member.start())
+  }
+
+  /** If a majority of disks is left, and its own membership file tells it that the cluster exists. */
+  #wipe(member: SimMember, { downMs }: ActionOf<'wipe'>): void {
+    const cluster = this.#cluster
+    const { phase } = cluster.operator.edition(cluster.fileLagMs)
+    if (!cluster.plan.isOperated || phase !== 'Running') return
+    if (member.isBuried || !member.hasTakenPart) return
+    if (!cluster.canDecide((other) => other !== member && !other.isGone)) return
+    member.crash(undefined)
+    member.wipe()
+    cluster.trace.tell(member.name, 'comes back with a blank disk')
     this.#after(downMs, [member], () => member.start())
   }
 
@@ -301,7 +321,9 @@ export class FaultInjector {
   /** Damages one byte at rest, if a majority of disks stays whole. */
   #rot(member: SimMember, { file, at }: ActionOf<'rot'>): void {
     const { members } = this.#cluster
-    const damaged = members.filter((other) => other.isDamaged && other !== member).length
+    const damaged = members.filter(
+      (other) => (other.isDamaged || other.isGone) && other !== member,
+    ).length
     if (2 * (damaged + 1) >= members.length) return
     const paths = member.disk.files().filter((path) => !path.endsWith('LOCK'))
     const path = paths[file % Math.max(1, paths.length)]
@@ -322,7 +344,7 @@ export function someMajority(
   quorumOf: number,
   prng: Prng,
 ): readonly SimMember[] {
-  const whole = members.filter((member) => !member.isDamaged && !member.isLost)
+  const whole = members.filter((member) => !member.isDamaged && !member.isGone)
   const needed = Math.floor(quorumOf / 2) + 1
   const left = [...whole]
   const chosen: SimMember[] = []

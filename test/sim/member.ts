@@ -1,14 +1,22 @@
 // One member of a simulated cluster across its lives: its disk stays, its process comes and goes. Starts the production
 // Member with the simulation's clock, timers, disk, network and randomness, and notices how each life ends.
 
-import { hasCode, RaftbaseError } from '../../lib/errors.ts'
+import { type ErrorCode, hasCode, RaftbaseError } from '../../lib/errors.ts'
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
-import { openDataDirectory } from '../../member/src/node/data-directory.ts'
-import type { Identity, InitialMember } from '../../member/src/node/identity.ts'
+import { type Identity, type InitialMember, memberIdOf } from '../../member/src/node/identity.ts'
+import type { FoundCluster } from '../../member/src/node/join-plan.ts'
 import { Member } from '../../member/src/node/member.ts'
+import type { DataDirectoryStatus } from '../../member/src/node/member-node.ts'
+import { MembershipSource } from '../../member/src/node/membership-source.ts'
+import {
+  type KnownBy,
+  type OpenMemberOptions,
+  type StartObserver,
+  Starter,
+} from '../../member/src/node/starter.ts'
 import type { NodeSettings } from '../../member/src/node/settings.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
-import type { PeerAddress } from '../../member/src/transport/transport.ts'
+import { PEER_PROTOCOL_VERSION } from '../../member/src/transport/options.ts'
 import type { Survival } from '../support/memory-inode.ts'
 import { describeFields } from './describe.ts'
 import { type DiskSpeed, SimDisk } from './disk.ts'
@@ -19,7 +27,8 @@ import type { Trace } from './trace.ts'
 import { SimTransport } from './transport.ts'
 import type { World } from './world.ts'
 
-export type LifeState = 'down' | 'starting' | 'running' | 'stopping'
+/** Parked: its process is up, and takes no part. */
+export type LifeState = 'down' | 'starting' | 'running' | 'parked' | 'stopping'
 
 export interface SimMemberOptions {
   readonly world: World
@@ -27,10 +36,24 @@ export interface SimMemberOptions {
   readonly trace: Trace
   readonly prng: Prng
   readonly identity: Identity
-  /** Nobody for a member that joins a cluster. */
-  readonly initialMembers: readonly InitialMember[]
-  /** Whom one that joins talks to first. */
-  readonly joinPeers: readonly PeerAddress[]
+  /** Whom the cluster is made of; of one that joins by its settings, whom it is made of today. */
+  readonly initialMembers: () => readonly InitialMember[]
+  /** It joins a cluster that exists. */
+  readonly joins: boolean
+  /** The text of its membership file; without one its settings are all it has. */
+  readonly readMembership: (() => string) | undefined
+  /** Asks the other members, as one with a blank disk does. */
+  readonly askPeers: (
+    asking: SimMember,
+    asked: readonly InitialMember[],
+  ) => Promise<readonly KnownBy[]>
+  /** Asks them who belongs to the cluster, as one does that joins by its settings. */
+  readonly askForCluster: (
+    asking: SimMember,
+    asked: readonly InitialMember[],
+  ) => Promise<readonly FoundCluster[]>
+  /** It is about to take part. */
+  readonly onStart: (member: SimMember) => void
   readonly settings: NodeSettings
   readonly diskSpeed: DiskSpeed
   readonly turnMs: number
@@ -56,6 +79,11 @@ export class SimMember {
   isLost = false
   /** It learned that it was removed, and has said so on its disk. */
   isBuried = false
+  /** Grows when its disk is exchanged for a blank one. */
+  diskNumber = 1
+  /** Some life of it did take part. */
+  hasTakenPart = false
+  #starter: Starter | undefined
   #process: SimProcess | undefined
   #transport: SimTransport | undefined
   #member: Member | undefined
@@ -65,7 +93,7 @@ export class SimMember {
     this.#options = options
     this.identity = options.identity
     this.id = options.identity.memberId
-    this.name = options.nameOf(this.id)
+    this.name = runName(options.identity)
     this.disk = new SimDisk({
       prng: options.prng,
       speed: options.diskSpeed,
@@ -82,8 +110,17 @@ export class SimMember {
     return this.state === 'running' ? this.#member : undefined
   }
 
+  get peerUrl(): string {
+    return urlOf(this.identity)
+  }
+
   get isUp(): boolean {
     return this.state !== 'down'
+  }
+
+  /** What it took part with is lost, and it takes no part. */
+  get isGone(): boolean {
+    return this.isLost || (this.diskNumber > 1 && this.state !== 'running')
   }
 
   get isPaused(): boolean {
@@ -91,30 +128,44 @@ export class SimMember {
   }
 
   start(): void {
-    if (this.state !== 'down' || this.isLost || this.isBuried) return
-    const { world, turnMs, network, trace } = this.#options
+    if (this.state !== 'down' || this.isLost) return
+    const { world, turnMs, network, trace, identity } = this.#options
     this.lifeCount++
     this.state = 'starting'
     const process = new SimProcess({ world, turnMs, clockRate: this.clockRate })
     const transport = new SimTransport({
-      id: this.id,
+      self: {
+        ...identity,
+        protocolVersion: PEER_PROTOCOL_VERSION,
+        peerUrls: [this.peerUrl],
+      },
       process,
       network,
-      isRemoved: (peer) => this.member?.stateMachine.removed.has(peer) === true,
+      isOneOfOurs: ({ memberId, name, incarnation }) =>
+        memberId === memberIdOf(identity.token, name, incarnation),
+      isRemoved: (peer) => this.#member?.stateMachine.removed.has(peer) === true,
       onRemoved: () => this.#member?.removedBy(),
     })
     this.#process = process
     this.#transport = transport
     this.disk.attach(process)
     trace.tell(this.name, `starts, life ${this.lifeCount}`)
+    const starter = this.#createStarter(process, transport)
+    this.#starter = starter
     world.schedule({
       delayMs: 1,
       owner: process,
       run: () =>
         world.act(() => {
-          this.#open(process, transport).catch((error: unknown) => this.#fails(process, error))
+          starter.start().catch((error: unknown) => this.#fails(process, error))
         }),
     })
+  }
+
+  /** Its disk is exchanged for a blank one; it must be down. */
+  wipe(): void {
+    this.disk.exchange()
+    this.diskNumber++
   }
 
   /** KILL; with `survival`, the machine loses power as well and what was not flushed is at its mercy. */
@@ -131,13 +182,14 @@ export class SimMember {
   stop(): void {
     const member = this.member
     const process = this.#process
-    if (member === undefined || process === undefined) return
+    const starter = this.#starter
+    if (member === undefined || process === undefined || starter === undefined) return
     this.state = 'stopping'
     this.#options.trace.tell(this.name, 'is told to stop')
     const { world } = this.#options
     const run = async (): Promise<void> => {
       await member.handOver(2000)
-      await member.stop(200)
+      await starter.stop()
       if (!process.isAlive) return
       this.#options.trace.tell(this.name, 'stopped')
       this.#end(true)
@@ -153,17 +205,64 @@ export class SimMember {
     })
   }
 
-  async #open(process: SimProcess, transport: SimTransport): Promise<void> {
-    const { identity, initialMembers, joinPeers, settings, prng, network } = this.#options
+  #createStarter(process: SimProcess, transport: SimTransport): Starter {
+    const { identity, initialMembers, joins, askPeers, askForCluster } = this.#options
     const { fs, root } = this.disk
-    const directory = await openDataDirectory({ fs, path: root, identity, isNewCluster: true })
-    const member = await Member.open({
-      directory,
-      initialMembers,
-      joinPeers,
-      attributes: { peerUrls: [`sim://${this.name}`], clientUrls: [], apiUrls: [], version: 'sim' },
-      settings,
+    return new Starter({
+      host: this.#observer(process),
+      configured: {
+        name: identity.name,
+        token: identity.token,
+        advertisePeerUrls: [this.peerUrl],
+        initialCluster: initialMembers(),
+        initialClusterState: joins ? 'existing' : 'new',
+      },
+      dataDir: root,
       fs,
+      timers: process,
+      log: simLogger((level, fields, message) => this.#log(process, level, fields, message)),
+      membership: this.#membershipSource(process),
+      askPeers: (_identity, asked) => askPeers(this, asked),
+      askForCluster: (asked) => askForCluster(this, asked),
+      openMember: (opening) => this.#open(process, transport, opening),
+      onFailure: (error) => this.#fails(process, error),
+      graceMs: 200,
+    })
+  }
+
+  #membershipSource(process: SimProcess): MembershipSource | undefined {
+    const { readMembership, identity, world } = this.#options
+    if (readMembership === undefined) return undefined
+    let before: string | undefined
+    const read = (): Promise<string> => {
+      const text = readMembership()
+      if (text !== before) world.touch()
+      before = text
+      return Promise.resolve(text)
+    }
+    return new MembershipSource({
+      name: identity.name,
+      read,
+      timers: process,
+      log: simLogger((level, fields, message) => this.#log(process, level, fields, message)),
+      onChange: () => undefined,
+    })
+  }
+
+  #open(
+    process: SimProcess,
+    transport: SimTransport,
+    { directory, plan, onRemoved }: OpenMemberOptions,
+  ): Promise<Member> {
+    const { settings, prng, onStart } = this.#options
+    onStart(this)
+    return Member.open({
+      directory,
+      initialMembers: plan.members,
+      joinPeers: plan.peers,
+      attributes: { peerUrls: [this.peerUrl], clientUrls: [], apiUrls: [], version: 'sim' },
+      settings,
+      fs: this.disk.fs,
       transport,
       clock: process,
       timers: process,
@@ -171,31 +270,42 @@ export class SimMember {
       log: simLogger((level, fields, message) => this.#log(process, level, fields, message)),
       origin: originOf(prng),
       onFailure: (error) => this.#fails(process, error),
-      onRemoved: () => this.#park(process, member),
+      onRemoved,
     })
-    await member.start()
-    this.#member = member
-    this.state = 'running'
-    const { applied, lastIndex, term } = member.status()
-    const { trace } = this.#options
-    trace.tell(this.name, `runs: applied ${applied}, log to ${lastIndex}, term ${term}`)
-    network.world.touch()
   }
 
-  /** Removed from the cluster: it says so on its disk and takes no further part. */
-  #park(process: SimProcess, member: Member): void {
-    const run = async (): Promise<void> => {
-      await member.bury()
-      if (!process.isAlive) return
-      this.isBuried = true
-      this.#options.trace.tell(this.name, 'is buried')
-      await member.stop(200)
-      if (!process.isAlive) return
-      this.#end(true)
-      this.disk.fs.kill()
-      this.#options.world.touch()
+  /** What the front ends of a real member would be told. */
+  #observer(process: SimProcess): StartObserver {
+    return {
+      enter: () => undefined,
+      found: () => undefined,
+      attach: (member) => {
+        this.#member = member
+      },
+      complete: () => this.#runs(process),
+      park: (directory) => this.#parks(process, directory),
+      stopped: () => undefined,
     }
-    run().catch((error: unknown) => this.#fails(process, error))
+  }
+
+  #runs(process: SimProcess): void {
+    const member = this.#member
+    if (!process.isAlive || member === undefined) return
+    this.state = 'running'
+    this.hasTakenPart = true
+    const { applied, lastIndex, term } = member.status()
+    const { trace, world } = this.#options
+    trace.tell(this.name, `runs: applied ${applied}, log to ${lastIndex}, term ${term}`)
+    world.touch()
+  }
+
+  #parks(process: SimProcess, { state, code, detail = '' }: DataDirectoryStatus): void {
+    if (!process.isAlive) return
+    this.state = 'parked'
+    if (state === 'Tombstoned') this.isBuried = true
+    const { world, onDeath } = this.#options
+    world.touch()
+    if (state === 'Corrupt') onDeath(this, new RaftbaseError(code as ErrorCode, detail))
   }
 
   #log(process: SimProcess, ...line: Parameters<LogSink>): void {
@@ -236,6 +346,7 @@ export class SimMember {
     this.#end(true)
     this.disk.fs.kill()
     this.#options.world.touch()
+    if (hasCode(cause, 'MEMBER_REMOVED')) this.isBuried = true
     this.#options.onDeath(this, cause)
   }
 
@@ -245,6 +356,7 @@ export class SimMember {
     this.#process = undefined
     this.#transport = undefined
     this.#member = undefined
+    this.#starter = undefined
     this.state = 'down'
   }
 }
@@ -254,6 +366,11 @@ export function isBug(member: SimMember, cause: unknown): boolean {
   if (cause === undefined) return false
   if (!(cause instanceof RaftbaseError)) return true
   const { disk } = member
+  // Without a membership file the process ends where it would park.
+  if (cause.code === 'MEMBER_REMOVED' || cause.code === 'AWAITING_REPLACEMENT') return false
+  // It was not added yet, or nobody answered; a supervisor starts it again.
+  const isEarly = cause.code === 'CONFIG_INVALID' || cause.code === 'PEER_UNREACHABLE'
+  if (isEarly && !member.hasTakenPart) return false
   if (disk.injectedCount > 0) return isDamageReport(cause) && !member.isDamaged
   if (disk.wasSlow && cause.code === 'DISK_FAILED') return false
   if (disk.isFull && (cause.code === 'NO_SPACE' || cause.code === 'DISK_FAILED')) return false
@@ -266,6 +383,15 @@ export function isDamageReport(cause: unknown): boolean {
     hasCode(cause, 'SNAPSHOT_CORRUPT') ||
     hasCode(cause, 'METADATA_CORRUPT')
   )
+}
+
+/** What a run calls it: of several that had one name, the later ones by their incarnation. */
+function runName({ name, incarnation }: Identity): string {
+  return incarnation === 1 ? name : `${name}#${incarnation}`
+}
+
+export function urlOf({ name, incarnation }: Pick<Identity, 'name' | 'incarnation'>): string {
+  return `http://${name}.${incarnation}.sim:2380`
 }
 
 function originOf(prng: Prng): string {

@@ -27,6 +27,8 @@ export interface Mutant {
 export interface MutantConditions {
   readonly damage?: boolean
   readonly doubles?: boolean
+  /** The membership changes. */
+  readonly membership?: boolean
 }
 
 const RAFT = 'member/src/raft'
@@ -226,6 +228,36 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: ['leader completeness', 'election safety', 'acknowledged', 'linearizability'],
     seedsMax: 5,
     story: 'splitWhileJoint',
+  },
+  {
+    name: 'removed-let-in',
+    what: 'the handshake does not ask whether the caller was removed (promise 6)',
+    file: 'member/src/transport/handshake.ts',
+    from: 'if (known.isRemoved(id)) return refuse(REMOVED)\n',
+    to: '',
+    caughtBy: ['one cluster'],
+    seedsMax: 100,
+    with: { membership: true },
+  },
+  {
+    name: 'blank-starts',
+    what: 'a blank disk starts under the id of a voter (promise 6)',
+    file: `${NODE}/start-plan.ts`,
+    from: "if (own.state === 'Voter') return parkAwaiting(name)\n",
+    to: "if (own.state === 'Voter') return found(identity, founders, 'nobody' as 'aMajority')\n",
+    caughtBy: ['one cluster'],
+    seedsMax: 50,
+    with: { membership: true },
+  },
+  {
+    name: 'id-used-again',
+    what: 'a member is added under the id of one that was removed (promise 6)',
+    file: `${NODE}/membership.ts`,
+    from: 'if (removed.has(change.id)) {',
+    to: 'if (removed.has(change.id) && change.name === change.id) {',
+    caughtBy: ['one cluster', 'InvariantViolation'],
+    seedsMax: 50,
+    with: { membership: true },
   },
   {
     name: 'gives-up',

@@ -6,6 +6,7 @@ import type { Prng } from '../../lib/prng.ts'
 import type { PeerMessage } from '../../member/src/raft/message.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
 import type { NodeMessage } from '../../member/src/transport/transport.ts'
+import type { Fields, Judgement } from '../../member/src/transport/handshake.ts'
 import { decodeNodeMessage, decodePeerMessage } from '../../member/src/wire/raft-codec.ts'
 import { describeWire, type Parcel } from './describe.ts'
 import type { SimProcess } from './process.ts'
@@ -32,11 +33,13 @@ export interface Endpoint {
   readonly process: SimProcess
   /** Whether that member is one of its peers. */
   knows(peer: MemberId): boolean
-  /** Lets in a caller of its cluster that it has not heard of; false: there is no room. */
-  admit(peer: MemberId): boolean
-  /** Whether it refuses that member because it was removed. */
-  refuses(peer: MemberId): boolean
-  /** It was refused for that reason. */
+  /** What it says of itself when it calls. */
+  hello(to: MemberId): Fields
+  /** Whether it lets the caller in who says this. */
+  judge(hello: Fields): Judgement
+  /** Takes in a caller that it let in. */
+  admit(peer: MemberId): void
+  /** It was told that it is removed. */
   refused(): void
   receive(from: MemberId, message: PeerMessage): void
   receiveNode(from: MemberId, message: NodeMessage): void
@@ -70,6 +73,8 @@ interface Connection {
 
 /** Silence after which a connection is given up. */
 const KEEP_ALIVE_TIMEOUT_MS = 2000
+/** Between two calls of a member that is refused. */
+const REDIAL_MS = 500
 /** Messages on their way on one link that a cut holds back; more are lost. */
 const HELD_MAX = 1000
 
@@ -90,6 +95,8 @@ export class SimNetwork {
   doubledCount = 0
   /** Sees each message as it is sent. */
   onSend: (parcel: Parcel) => void = () => undefined
+  /** Sees who listens to whom, message by message. */
+  onHeard: (from: MemberId, by: MemberId) => void = () => undefined
 
   constructor(options: {
     world: World
@@ -273,11 +280,11 @@ export class SimNetwork {
     this.#trace.detail(this.#nameOf(from), `x> ${this.#nameOf(to)} ${why}: ${what}`)
   }
 
-  #dial(a: MemberId, b: MemberId): void {
+  #dial(a: MemberId, b: MemberId, pauseMs = 1): void {
     const connection = this.#connection(a, b)
     if (connection.isUp || connection.isDialling) return
     connection.isDialling = true
-    const delayMs = 1 + this.#delay() + this.#prng.next(50)
+    const delayMs = pauseMs + this.#delay() + this.#prng.next(50)
     this.#world.schedule({
       delayMs,
       run: () => {
@@ -293,14 +300,23 @@ export class SimNetwork {
     if (connection.isUp || one === undefined || other === undefined) return
     if (this.isCut(a, b) || this.isCut(b, a)) return
     if (one.process.isPaused || other.process.isPaused) return this.#dial(a, b)
-    if (one.knows(b) && other.refuses(a)) one.refused()
-    if (other.knows(a) && one.refuses(b)) other.refused()
-    if (!one.knows(b) && (!other.knows(a) || one.refuses(b) || !one.admit(b))) return
-    if (!other.knows(a) && (other.refuses(a) || !other.admit(a))) return
+    if (!one.knows(b) && !other.knows(a)) return
+    // Whoever knows the other calls; who is called calls back. Both judge.
+    const areIn = [this.#isLetIn(one, other), this.#isLetIn(other, one)]
+    if (areIn.includes(false)) return this.#dial(a, b, REDIAL_MS)
+    one.admit(b)
+    other.admit(a)
     connection.isUp = true
     connection.generation++
     one.peerUp(b)
     other.peerUp(a)
+  }
+
+  #isLetIn(caller: Endpoint, host: Endpoint): boolean {
+    const judged = host.judge(caller.hello(host.id))
+    if (judged.accepted) return true
+    if (judged.refusal.reason === 'removed' && caller.knows(host.id)) caller.refused()
+    return false
   }
 
   /** Takes a connection down; whoever is left is told after `delayMs`. */

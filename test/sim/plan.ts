@@ -5,7 +5,7 @@
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
 import { type NodeSettings, nodeSettings } from '../../member/src/node/settings.ts'
 import type { DiskSpeed } from './disk.ts'
-import { drawFaults, drawMembership, type Fault } from './fault-plan.ts'
+import { drawFaults, drawMembership, drawWipes, type Fault } from './fault-plan.ts'
 import type { NetworkProfile } from './network.ts'
 import type { WorkloadProfile } from './workload.ts'
 
@@ -24,13 +24,18 @@ export interface Plan {
   readonly reconfigures: boolean
   /** By time. */
   readonly faults: readonly Fault[]
+  /** Whether its members have a membership file, and not their settings alone. */
+  readonly isOperated: boolean
+  /** How late that file reaches them. */
+  readonly fileLagMs: number
   /** Whether clocks run at different speeds. */
   readonly clocksDiffer: boolean
 }
 
 const KIB = 1024
 
-export function planOf(seed: number): Plan {
+/** `reconfigures` instead of what the seed would have. */
+export function planOf(seed: number, forced: { readonly reconfigures?: boolean } = {}): Plan {
   const prng = new SeededPrng(seed)
   const members = pick(prng, [3, 3, 3, 3, 5, 5, 1])
   const heartbeatMs = pick(prng, [100, 100, 100, 50, 200])
@@ -38,7 +43,11 @@ export function planOf(seed: number): Plan {
   const chaosMs = 40_000 + prng.next(80_000)
   const settings = drawSettings(prng, heartbeatMs, electionMs)
   const others = new SeededPrng(seed + 2 ** 40)
-  const reconfigures = others.next(3) === 0
+  const reconfigures = others.next(3) === 0 || forced.reconfigures === true
+  const operated = new SeededPrng(seed + 2 ** 41)
+  const isOperated = operated.next(reconfigures ? 4 : 2) !== 0
+  const fileLagMs = pick(operated, [0, 300, 3000, 30_000])
+  const wipes = isOperated && operated.next(3) === 0 ? drawWipes(operated, chaosMs) : []
   return {
     seed,
     members,
@@ -53,11 +62,12 @@ export function planOf(seed: number): Plan {
     workload: drawWorkload(prng),
     chaosMs,
     reconfigures,
-    faults: drawAllFaults(
-      prng,
-      { members, chaosMs, electionMs },
-      reconfigures ? others : undefined,
-    ),
+    isOperated,
+    fileLagMs,
+    faults: [
+      ...drawAllFaults(prng, { members, chaosMs, electionMs }, reconfigures ? others : undefined),
+      ...wipes,
+    ].toSorted((a, b) => a.atMs - b.atMs),
     clocksDiffer: prng.next(3) === 0,
   }
 }

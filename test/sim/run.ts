@@ -52,6 +52,8 @@ export interface RunCounts {
 /** How many election timeouts a healthy majority has for its first write, its starts and replays included. */
 const LIVENESS_ELECTIONS = 10
 const CONVERGENCE_ELECTIONS = 40
+/** Until one that joins has read who the voters are, and asked them twice. */
+const FILE_MS = 5000
 
 export async function runPlan(options: RunOptions): Promise<RunResult> {
   const run = new Run(options)
@@ -136,9 +138,11 @@ class Run {
     const { reconfigures } = this.#plan
     const { members } = cluster
     const majority = reconfigures
-      ? members.filter(({ isBuried }) => !isBuried)
+      ? members.filter(({ isBuried, isGone }) => !isBuried && !isGone)
       : someMajority(members, members.length, cluster.fork())
     if (!reconfigures && 2 * majority.length <= members.length) return
+    // Too many disks are lost by what the membership is now: that is what recovery is for.
+    if (reconfigures && !cluster.canDecide((member) => !member.isGone)) return
     const startMs = cluster.nowMs
     this.#injector.keepHealthy(majority)
     const done = new Set<SimMember>()
@@ -169,8 +173,9 @@ class Run {
 
   /** What slow disks and wires add to every step. */
   #slackMs(): number {
-    const { diskSpeed, network } = this.#plan
-    return 100 * (diskSpeed.flushMs + diskSpeed.changeMs) + 40 * network.delayMaxMs
+    const { diskSpeed, network, reconfigures } = this.#plan
+    const waitMs = 100 * (diskSpeed.flushMs + diskSpeed.changeMs) + 40 * network.delayMaxMs
+    return reconfigures ? waitMs + FILE_MS : waitMs
   }
 
   /** Writes through a member until one is acknowledged. */
@@ -187,8 +192,9 @@ class Run {
   /** Everybody who can run does, and has applied the same. */
   async #converge(): Promise<void> {
     const cluster = this.#cluster
+    if (!cluster.canDecide((member) => !member.isGone)) return
     const isEqual = (): boolean => {
-      const running = cluster.current.filter((member) => !member.isLost)
+      const running = cluster.current.filter((member) => !member.isGone)
       const states = running.map(({ member }) => member?.status())
       const first = states[0]
       if (first === undefined) return false

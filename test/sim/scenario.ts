@@ -62,6 +62,8 @@ function calmPlan({ seed, members = 3, settings = {}, clients = 0 }: ScenarioOpt
     },
     chaosMs: 0,
     reconfigures: false,
+    isOperated: false,
+    fileLagMs: 0,
     faults: [],
     clocksDiffer: false,
   }

@@ -45,7 +45,7 @@ export async function splitWhileJoint(scenario: Scenario): Promise<void> {
 async function joinAs(scenario: Scenario): Promise<SimMember> {
   const learner = scenario.cluster.join()
   const { id, name } = learner
-  const peerUrls = [`sim://${name}`]
+  const peerUrls = [learner.peerUrl]
   const { membership } = scenario.leader.member!
   const added = membership.change({ type: 'addLearner', id, name, peerUrls }, { timeoutMs: 3000 })
   let isAdded = false

@@ -7,7 +7,8 @@ import { Scenario } from './scenario.ts'
 import { STORIES } from './stories.ts'
 
 /** The plan of a seed, with what the mutant needs to show at all. Damage and changes of membership do not go together. */
-function conditioned(plan: Plan, { damage, doubles }: MutantConditions): Plan {
+function conditioned(seed: number, { damage, doubles, membership }: MutantConditions): Plan {
+  const plan = planOf(seed, { reconfigures: membership === true })
   const { network, chaosMs, faults } = plan
   const count = damage === true ? 20 : 0
   const extra = Array.from({ length: count }, (_, i) => {
@@ -52,7 +53,7 @@ const { fromSeed = 1, seedsMax } = mutant
 for (let seed = fromSeed; seed < fromSeed + seedsMax; seed++) {
   const failure =
     mutant.story === undefined
-      ? (await runPlan({ plan: conditioned(planOf(seed), mutant.with ?? {}) })).failure
+      ? (await runPlan({ plan: conditioned(seed, mutant.with ?? {}) })).failure
       : await tell(seed, mutant.story)
   if (failure === undefined) continue
   const { checker, what } = failure

@@ -11,7 +11,14 @@ import type {
   Transport,
   TransportHandler,
 } from '../../member/src/transport/transport.ts'
-import { DEFAULT_TRANSPORT_LIMITS } from '../../member/src/transport/options.ts'
+import {
+  type Fields,
+  helloFields,
+  type Judgement,
+  judgeHello,
+  type KnownMembers,
+} from '../../member/src/transport/handshake.ts'
+import { DEFAULT_TRANSPORT_LIMITS, type PeerIdentity } from '../../member/src/transport/options.ts'
 import { encodeNodeMessage, encodePeerMessage } from '../../member/src/wire/raft-codec.ts'
 import type { Endpoint, SimNetwork, Stream } from './network.ts'
 import type { SimProcess } from './process.ts'
@@ -26,20 +33,31 @@ export class SimTransport implements Transport, Endpoint {
   readonly #guests = new Set<MemberId>()
   readonly #lastHeardMs = new Map<MemberId, number>()
   readonly #streams = new Set<Stream>()
+  readonly #self: PeerIdentity
+  readonly #known: KnownMembers
   readonly #isRemoved: (peer: MemberId) => boolean
   readonly #onRemoved: () => void
   #handler: TransportHandler | undefined
 
   constructor(options: {
-    id: MemberId
+    self: PeerIdentity
     process: SimProcess
     network: SimNetwork
+    isOneOfOurs: (identity: PeerIdentity) => boolean
     /** Whether this member knows that one to be removed. */
     isRemoved: (peer: MemberId) => boolean
     /** A peer says that this member is removed. */
     onRemoved: () => void
   }) {
-    this.id = options.id
+    this.id = options.self.memberId
+    this.#self = options.self
+    this.#known = {
+      isPeer: (peer) => this.#peers.has(peer),
+      admits: (stranger) =>
+        this.#guests.size < DEFAULT_TRANSPORT_LIMITS.maxGuests && options.isOneOfOurs(stranger),
+      isRemoved: options.isRemoved,
+      incarnationOf: () => undefined,
+    }
     this.#isRemoved = options.isRemoved
     this.#onRemoved = options.onRemoved
     this.process = options.process
@@ -116,15 +134,19 @@ export class SimTransport implements Transport, Endpoint {
     return this.#peers.has(peer)
   }
 
-  admit(peer: MemberId): boolean {
-    if (!this.#isRunning || this.#guests.size >= DEFAULT_TRANSPORT_LIMITS.maxGuests) return false
-    this.#guests.add(peer)
-    this.#peers.add(peer)
-    return true
+  hello(to: MemberId): Fields {
+    const fields = Object.entries(helloFields(this.#self, to))
+    return Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]))
   }
 
-  refuses(peer: MemberId): boolean {
-    return this.#isRunning && this.#isRemoved(peer)
+  judge(hello: Fields): Judgement {
+    return judgeHello(this.#self, hello, this.#known)
+  }
+
+  admit(peer: MemberId): void {
+    if (this.#peers.has(peer)) return
+    this.#guests.add(peer)
+    this.#peers.add(peer)
   }
 
   refused(): void {
@@ -174,6 +196,7 @@ export class SimTransport implements Transport, Endpoint {
   #hears(from: MemberId): boolean {
     if (!this.#isRunning || !this.#peers.has(from)) return false
     this.#lastHeardMs.set(from, this.process.monotonicMs())
+    this.#network.onHeard(from, this.id)
     return true
   }
 }

@@ -7,6 +7,7 @@ import { ClientHistory } from './client-history.ts'
 import { CommittedLog } from './committed-log.ts'
 import { LogMatching } from './log-matching.ts'
 import { Monotone } from './monotone.ts'
+import { OneCluster } from './one-cluster.ts'
 import { StateMachineSafety } from './state-machine-safety.ts'
 
 export function allCheckers(): readonly Checker[] {
@@ -15,6 +16,7 @@ export function allCheckers(): readonly Checker[] {
     new CommittedLog(),
     new StateMachineSafety(),
     new Monotone(),
+    new OneCluster(),
     new Answers(),
     new Acknowledged(),
     new ClientHistory(),

@@ -15,15 +15,28 @@ export interface View {
   readonly nameOf: (id: MemberId) => string
 }
 
+/** A change of membership that was acknowledged, and the epoch that it was acknowledged with. */
+export interface AcknowledgedChange {
+  readonly epoch: number
+  readonly what: string
+  readonly holds: (members: readonly string[]) => boolean
+}
+
 export interface Checker {
   /** As in the table of docs/testing.md. */
   readonly name: string
   /** A member sent a message, whether or not it arrives. */
   onMessage?(message: PeerMessage, view: View): void
+  /** A life of this member is about to take part in the cluster. */
+  onStart?(member: SimMember): void
+  /** A message of one member is taken in by another. */
+  onHeard?(from: SimMember, by: SimMember, view: View): void
   /** A member's log said something. */
   onLog?(member: SimMember, fields: Readonly<Record<string, unknown>>, message: string): void
   /** Something happened in this member; it is running. */
   onEvent?(member: SimMember, view: View): void
+  /** A change of membership was acknowledged. */
+  onMembership?(change: AcknowledgedChange): void
   onAnswer?(answer: Answer, view: View): void
   /** The run is over: all that can run do, and have applied the same. */
   finish?(operations: readonly Operation[], view: View): void
