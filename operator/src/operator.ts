@@ -23,8 +23,9 @@ import {
 } from './kube/cluster-access.ts'
 import { KubeError } from './kube/errors.ts'
 import { EventWriter } from './kube/events.ts'
-import { FencedApi } from './kube/fenced-api.ts'
+import { FencedApi, mustLead } from './kube/fenced-api.ts'
 import { RateLimit } from './kube/rate-limit.ts'
+import { MembershipClient } from './member-client/membership-client.ts'
 import { StatusClient } from './member-client/status-client.ts'
 import { StatusStreams } from './member-client/status-streams.ts'
 import { OperatorMetrics, registerOperatorFigures } from './metrics.ts'
@@ -60,9 +61,10 @@ export async function startOperator(
     await lifecycle.start({
       name: 'connections',
       open: () => Promise.resolve(parts),
-      close: async ({ client, members, streams, endSampling }) => {
+      close: async ({ client, members, membership, streams, endSampling }) => {
         await streams.stop()
         members.close()
+        membership.close()
         client.close()
         endSampling()
       },
@@ -109,6 +111,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
   const enqueue = (key: ObjectKey) => controller.enqueue(key)
   const { caches } = controller
   const members = new StatusClient({ timers })
+  const membership = new MembershipClient({ timers, mustLead: () => mustLead(election) })
   const streams = new StatusStreams({ timers, prng, log, enqueue })
   const onOutcome = (outcome: 'written' | 'dropped') => metrics.eventEnded(outcome)
   const recorder = new EventWriter({ api, clock, log, instance: config.identity, onOutcome })
@@ -117,6 +120,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     api,
     caches,
     members,
+    membership,
     streams,
     recorder,
     clock,
@@ -138,6 +142,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     identity,
     log,
     members,
+    membership,
     reconciler,
     recorder,
     registry,

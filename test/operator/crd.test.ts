@@ -25,6 +25,8 @@ const ACCEPTED: readonly (readonly [string, Json])[] = [
   ['nothing but a version', {}],
   ['one member', { replicas: 1 }],
   ['five members', { replicas: 5 }],
+  ['healing by hand', { selfHeal: { mode: 'Manual', maxReplacementsPerHour: 0 } }],
+  ['volumes that outlive scaling', { storage: { size: '1Gi', whenScaled: 'Retain' } }],
   ['a version before a release', { version: '1.2.3-rc.1' }],
   ['a cluster domain', { clusterDomain: 'k8s.example.org' }],
   ['a repository with a port', { image: { repository: 'registry.example.org:5000/raftbase' } }],
@@ -103,10 +105,10 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
   [
     'two members',
     { replicas: 2 },
-    /spec\.replicas: Unsupported value: 2: supported values: "?1"?, "?3"?, "?5"?/,
+    /spec\.replicas: Unsupported value: 2: supported values: "?1"?, "?3"?, "?5"?, "?7"?, "?9"?/,
   ],
   ['no member', { replicas: 0 }, /spec\.replicas/],
-  ['seven members', { replicas: 7 }, /spec\.replicas/],
+  ['eleven members', { replicas: 11 }, /spec\.replicas/],
   ['a domain with capitals', { clusterDomain: 'Cluster.local' }, /spec\.clusterDomain/],
   [
     'a repository with a tag',
@@ -187,14 +189,14 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
 
 /** Changes of a cluster that has formed: from a spec by a patch, refused with a sentence or accepted. */
 const CHANGES: readonly (readonly [string, Json, Json, RegExp | undefined])[] = [
-  ['more members', {}, { replicas: 5 }, /cannot be changed yet: scaling is not there/],
-  ['a smaller cluster', {}, { replicas: 1 }, /cannot be changed yet: scaling is not there/],
   [
     'another version',
     {},
     { version: '0.2.0' },
     /cannot be changed yet once the cluster has formed/,
   ],
+  ['more members', {}, { replicas: 5 }, undefined],
+  ['a smaller cluster', {}, { replicas: 1 }, undefined],
   ['a larger volume', {}, { storage: { size: '16Gi' } }, /size cannot be changed yet/],
   ['a smaller volume', {}, { storage: { size: '4Gi' } }, /size cannot be changed yet/],
   ['the same size in other words', {}, { storage: { size: '8192Mi' } }, undefined],
@@ -445,11 +447,35 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
     ])
   })
 
-  test('has no scale subresource as long as nothing serves it', async () => {
+  test('is scaled by its scale subresource, which says who its pods are', async () => {
     const object = resource({})
     const { name } = object['metadata'] as { name: string }
     await create(object)
-    expect((await server.request('GET', `${PATH}/${name}/scale`)).status).toBe(404)
+    const status = { replicas: 3, selector: 'raftbase.io/cluster=demo' }
+    await setStatus(name, status)
+    const scale = await server.request('GET', `${PATH}/${name}/scale`)
+    expect(scale.body).toMatchObject({ spec: { replicas: 3 }, status })
+    const body = { spec: { replicas: 5 } }
+    await server.request('PATCH', `${PATH}/${name}/scale`, { body, contentType: MERGE })
+    const now = await server.request('GET', `${PATH}/${name}`)
+    expect(now.body).toMatchObject({ spec: { replicas: 5 } })
+  })
+
+  test.each([
+    ['ScaleUp', 3, 5, { 3: 200, 5: 200, 7: 200, 1: 422 }],
+    ['ScaleDown', 5, 3, { 5: 200, 3: 200, 1: 200, 7: 422 }],
+  ] as const)('in the middle of a %s may only be cancelled or taken further', async (...row) => {
+    const [type, fromReplicas, toReplicas, answers] = row
+    for (const [replicas, expected] of Object.entries(answers)) {
+      const object = resource({ replicas: toReplicas })
+      const { name } = object['metadata'] as { name: string }
+      await create(object)
+      await setStatus(name, { operation: { type, step: 'CatchUp', fromReplicas, toReplicas } })
+      const answer = await change(name, { replicas: Number(replicas) })
+      expect([replicas, answer.status]).toEqual([replicas, expected])
+      // Everything else may change meanwhile.
+      expect((await change(name, { paused: true })).status).toBe(200)
+    }
   })
 })
 

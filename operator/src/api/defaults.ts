@@ -8,11 +8,13 @@ export const SPEC_DEFAULTS = {
   paused: false,
   deletionProtection: false,
   clusterDomain: 'cluster.local',
-  storage: { size: '8Gi', whenDeleted: 'Retain' },
+  storage: { size: '8Gi', whenDeleted: 'Retain', whenScaled: 'Delete' },
   scheduling: { antiAffinity: 'Preferred' },
   raft: { heartbeatInterval: '100ms', electionTimeout: '1s', snapshotLogSize: '64Mi' },
   services: { client: { type: 'ClusterIP' }, leader: { enabled: false } },
   disruption: { pdb: 'Managed', unhealthyPodEviction: 'IfHealthyBudget' },
+  update: { minHealthySeconds: 10, progressDeadlineSeconds: 600 },
+  selfHeal: { mode: 'Automatic', maxReplacementsPerHour: 1 },
 } as const
 
 /** `spec` has the shape of the schema; what is absent takes its default. */
@@ -35,5 +37,7 @@ export function withDefaults(spec: unknown): RaftClusterSpec {
       leader: { ...SPEC_DEFAULTS.services.leader, ...given.services?.leader },
     },
     disruption: { ...SPEC_DEFAULTS.disruption, ...given.disruption },
+    update: { ...SPEC_DEFAULTS.update, ...given.update },
+    selfHeal: { ...SPEC_DEFAULTS.selfHeal, ...given.selfHeal },
   }
 }

@@ -15,6 +15,10 @@ export const VOTER_LABEL = 'raftbase.io/voter'
 
 /** On volumes, from their first moment: the uid of the RaftCluster whose data they hold. */
 export const CLUSTER_UID_ANNOTATION = 'raftbase.io/cluster-uid'
+/** On pods: of which membership document its kubelet was told last. A changed pod is looked at at once. */
+export const MEMBERSHIP_EPOCH_ANNOTATION = 'raftbase.io/membership-epoch'
+/** On a RaftCluster: `MEMBER@INCARNATION` that may be replaced now, whatever selfHeal says. */
+export const REPLACE_ANNOTATION = 'raftbase.io/replace'
 /** On children: what the operator wrote last, to tell a change of ours from one of somebody else. */
 export const APPLIED_ANNOTATION = 'raftbase.io/applied'
 /** On the StatefulSet: by which rules its pods were rendered. */

@@ -85,6 +85,17 @@ export function expectedClusterId(
   return clusterIdOf(options.token, describeInitialCluster(members))
 }
 
+/** Far more replacements than a name ever sees. */
+const INCARNATIONS_MAX = 1000
+
+/** Which incarnation of `member` this id is; undefined when it is none. */
+export function incarnationOf(token: string, member: string, raftId: string): number | undefined {
+  for (let incarnation = 1; incarnation <= INCARNATIONS_MAX; incarnation += 1) {
+    if (memberIdOf(token, member, incarnation) === raftId) return incarnation
+  }
+  return undefined
+}
+
 export function expectedRaftId(token: string, member: string, incarnation: number): string {
   return memberIdOf(token, member, incarnation)
 }

@@ -16,6 +16,8 @@ export interface StorageSpec {
   readonly size: Quantity
   readonly storageClassName?: string
   readonly whenDeleted: 'Retain' | 'Delete'
+  /** Of the volumes of members that are removed because the cluster shrinks. */
+  readonly whenScaled: 'Retain' | 'Delete'
 }
 
 export interface ResourcesSpec {
@@ -52,6 +54,17 @@ export interface ServicesSpec {
   readonly leader: { readonly enabled: boolean }
 }
 
+export interface SelfHealSpec {
+  readonly mode: 'Automatic' | 'Manual'
+  /** 0: none by itself. */
+  readonly maxReplacementsPerHour: number
+}
+
+export interface UpdateSpec {
+  readonly minHealthySeconds: number
+  readonly progressDeadlineSeconds: number
+}
+
 export interface DisruptionSpec {
   readonly pdb: 'Managed' | 'None'
   readonly unhealthyPodEviction: 'IfHealthyBudget' | 'AlwaysAllow'
@@ -72,13 +85,17 @@ export interface RaftClusterSpec {
   readonly raft: RaftSpec
   readonly services: ServicesSpec
   readonly disruption: DisruptionSpec
+  readonly update: UpdateSpec
+  readonly selfHeal: SelfHealSpec
 }
 
 export const PHASES = [
   'Pending',
   'Bootstrapping',
   'Healthy',
+  'Scaling',
   'Updating',
+  'Healing',
   'Degraded',
   'NoQuorum',
   'Paused',
@@ -120,7 +137,7 @@ export interface LeaderStatus {
   readonly since: string
 }
 
-/** What the first start was decided to be. With `clusterId` the only part of the status that is read as an input. */
+/** What the first start was decided to be. Like `clusterId` and `operation`, read as an input of the next pass. */
 export interface BootstrapStatus {
   readonly replicas: number
   readonly token: string
@@ -128,12 +145,26 @@ export interface BootstrapStatus {
   readonly completedAt?: string
 }
 
+/** What is being carried out. Only what cannot be found out again is decided by it: what was begun, and since when. */
 export interface OperationStatus {
-  readonly type: 'Bootstrap' | 'Delete'
+  readonly type: 'Bootstrap' | 'Delete' | 'ScaleUp' | 'ScaleDown' | 'Replace' | 'Rollout'
   readonly step: string
+  /** Whom the step is about. */
+  readonly member?: string
+  readonly fromReplicas?: number
   readonly toReplicas?: number
   readonly startedAt?: string
+  readonly stepStartedAt?: string
   readonly message?: string
+  /** Replace: uid of the volume claim that the lost member had. */
+  readonly volume?: string
+}
+
+/** A replacement that was begun lately: they are limited by the hour. */
+export interface ReplacementStatus {
+  readonly member: string
+  readonly startedAt: string
+  readonly reason: string
 }
 
 export interface RaftClusterStatus {
@@ -151,6 +182,7 @@ export interface RaftClusterStatus {
   readonly bootstrap?: BootstrapStatus
   readonly leader?: LeaderStatus
   readonly operation?: OperationStatus
+  readonly replacements?: readonly ReplacementStatus[]
   readonly members?: readonly MemberStatus[]
   readonly endpoints?: readonly string[]
   readonly connection?: { readonly client: string; readonly api: string }

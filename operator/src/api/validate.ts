@@ -3,7 +3,7 @@
 
 import { withDefaults } from './defaults.ts'
 import type { KubeObject } from './kube-object.ts'
-import type { RaftCluster } from './raft-cluster.ts'
+import type { RaftCluster, RaftClusterStatus } from './raft-cluster.ts'
 
 /** The object with every default filled in; undefined when it lacks what every stored object has. */
 export function readRaftCluster(object: KubeObject): RaftCluster | undefined {
@@ -16,6 +16,17 @@ export function readRaftCluster(object: KubeObject): RaftCluster | undefined {
     kind: object.kind,
     metadata: { ...metadata, namespace, uid, generation: metadata.generation ?? 0 },
     spec,
-    status: object['status'] ?? {},
+    status: inOrder(object['status'] ?? {}),
   }
+}
+
+/** The API server keeps a list of members by their names, in an order of its own. */
+function inOrder(status: RaftClusterStatus): RaftClusterStatus {
+  if (status.members === undefined) return status
+  const members = status.members.toSorted(
+    (left, right) =>
+      left.name.length - right.name.length ||
+      (left.name < right.name ? -1 : Number(left.name > right.name)),
+  )
+  return { ...status, members }
 }

@@ -16,6 +16,11 @@ import type {
   WatchOptions,
 } from './kube-api.ts'
 
+/** Throws when this process does not lead, by its own clock. */
+export function mustLead(leadership: { readonly isLeader: () => boolean }): void {
+  if (!leadership.isLeader()) throw new KubeError('notLeading', 'this process does not lead')
+}
+
 export class FencedApi implements KubeApi {
   readonly #api: KubeApi
   readonly #isLeader: () => boolean
@@ -90,7 +95,7 @@ export class FencedApi implements KubeApi {
   #fence<Options extends RequestOptions>(options: Options): Options {
     const guard = () => {
       options.guard?.()
-      if (!this.#isLeader()) throw new KubeError('notLeading', 'this process does not lead')
+      mustLead({ isLeader: this.#isLeader })
     }
     guard()
     return { ...options, guard }

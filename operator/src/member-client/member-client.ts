@@ -31,3 +31,41 @@ export interface MemberStreams {
     members: readonly FollowedMember[],
   ): void
 }
+
+/** A change of the membership as a member is asked for it. */
+export type ChangeRequest =
+  | {
+      readonly type: 'add'
+      readonly name: string
+      readonly incarnation: number
+      readonly peerUrls: readonly string[]
+    }
+  | { readonly type: 'promote'; readonly ids: readonly string[] }
+  | { readonly type: 'remove'; readonly id: string }
+  | { readonly type: 'replace'; readonly removed: string; readonly promoted: string }
+  /** Of leadership, to the member of this name. */
+  | { readonly type: 'transfer'; readonly target: string }
+
+export type ChangeAnswer =
+  /** It is in force. */
+  | { readonly kind: 'done' }
+  /** It did not happen and will not. */
+  | {
+      readonly kind: 'refused'
+      readonly code: string
+      readonly detail: string
+      readonly reason?: string
+    }
+  /** It may have happened, or may happen yet. */
+  | { readonly kind: 'unknown'; readonly detail: string }
+
+export interface ChangeOptions {
+  /** The membership that is meant. A hand-over of leadership has none. */
+  readonly expectedEpoch: number
+  readonly signal: AbortSignal
+}
+
+export interface MembershipCaller {
+  /** Fails only when `signal` is aborted, or when this process does not lead. */
+  change(baseUrl: string, request: ChangeRequest, options: ChangeOptions): Promise<ChangeAnswer>
+}

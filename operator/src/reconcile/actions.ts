@@ -37,8 +37,45 @@ export type Action =
       readonly uid: string
       readonly reason: string
     }
+  | {
+      readonly type: 'annotatePod'
+      readonly name: string
+      readonly uid: string
+      readonly annotations: Readonly<Record<string, string>>
+    }
+  /** Asked of the leader, and refused by it when the membership is another one by then. */
+  | {
+      readonly type: 'changeMembership'
+      readonly leader: string
+      readonly baseUrl: string
+      readonly change: MembershipChange
+      readonly expectedEpoch: number
+    }
   | { readonly type: 'scaleDown'; readonly name: string; readonly uid: string }
   | { readonly type: 'deleteClaim'; readonly name: string; readonly uid: string }
+
+/** Ids say who is meant, names are for people. */
+export type MembershipChange =
+  /** A learner. The incarnation is the first to try: one that was used is refused, and the next is tried. */
+  | {
+      readonly type: 'add'
+      readonly name: string
+      readonly incarnation: number
+      readonly peerUrls: readonly string[]
+    }
+  | {
+      readonly type: 'promote'
+      readonly names: readonly string[]
+      readonly ids: readonly string[]
+    }
+  | { readonly type: 'remove'; readonly name: string; readonly id: string }
+  | {
+      readonly type: 'replace'
+      readonly name: string
+      readonly removed: string
+      readonly promoted: string
+    }
+  | { readonly type: 'transfer'; readonly target: string }
 
 export interface PlannedEvent {
   readonly type: 'Normal' | 'Warning'
@@ -95,12 +132,33 @@ export function describeAction(action: Action): string {
       return `label pod ${action.name} ${describeLabels(action.labels)}`
     case 'replacePod':
       return `replace pod ${action.name}: ${action.reason}`
+    case 'annotatePod':
+      return `annotate pod ${action.name} ${describeLabels(action.annotations)}`
+    case 'changeMembership':
+      return `ask ${action.leader} to ${describeChange(action.change)} (epoch ${action.expectedEpoch})`
     case 'scaleDown':
       return `scale StatefulSet ${action.name} to 0`
     case 'deleteClaim':
       return `delete volume claim ${action.name}`
     default:
       return unreachable(action)
+  }
+}
+
+export function describeChange(change: MembershipChange): string {
+  switch (change.type) {
+    case 'add':
+      return `add ${change.name} as a learner`
+    case 'promote':
+      return `give ${change.names.join(' and ')} a vote`
+    case 'remove':
+      return `remove ${change.name}`
+    case 'replace':
+      return `put the new ${change.name} in the place of the old one`
+    case 'transfer':
+      return `hand leadership to ${change.target}`
+    default:
+      return unreachable(change)
   }
 }
 

@@ -10,6 +10,9 @@ import { isKubeError, KubeError } from '../kube/errors.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
 import type { Action, PlannedEvent } from './actions.ts'
 
+/** What is asked of the API server. */
+export type KubeAction = Exclude<Action, { readonly type: 'changeMembership' }>
+
 export interface ExecuteContext {
   readonly api: KubeApi
   readonly cluster: RaftCluster
@@ -20,7 +23,7 @@ export interface ExecuteContext {
 
 /** What is worth telling about it. Throws a KubeError when it did not happen. */
 export async function execute(
-  action: Action,
+  action: KubeAction,
   context: ExecuteContext,
 ): Promise<readonly PlannedEvent[]> {
   const { api, cluster, signal } = context
@@ -44,6 +47,14 @@ export async function execute(
       return []
     case 'labelPod': {
       const patch = { metadata: { labels: action.labels } }
+      const preconditions = { uid: action.uid }
+      const key = { namespace, name: action.name }
+      const options = { fieldManager: FIELD_MANAGER, preconditions, signal }
+      await ignoreAbsent(api.patch(PODS, key, patch, options))
+      return []
+    }
+    case 'annotatePod': {
+      const patch = { metadata: { annotations: action.annotations } }
       const preconditions = { uid: action.uid }
       const key = { namespace, name: action.name }
       const options = { fieldManager: FIELD_MANAGER, preconditions, signal }

@@ -13,7 +13,7 @@ import type { CacheSet } from '../controller/cache.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
 import { CHILDREN, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
 import type { RenderOptions } from '../resources/render.ts'
-import type { ClaimFacts, Observed, PodFacts, Rejection } from './observed.ts'
+import type { ClaimFacts, Observed, PodFacts, Refusal, Rejection } from './observed.ts'
 import { readClaim, readPod } from './pod-facts.ts'
 import type { Sightings } from './sightings.ts'
 
@@ -47,11 +47,12 @@ export async function observe(
   pass: {
     readonly signal: AbortSignal
     readonly rejection: Rejection | undefined
+    readonly refusal: Refusal | undefined
     readonly servedSecondsAgo: number | undefined
   },
 ): Promise<Observed> {
   const careful = needsCare(cluster)
-  const { signal, rejection, servedSecondsAgo } = pass
+  const { signal, rejection, refusal, servedSecondsAgo } = pass
   const [children, pods, claims] = await Promise.all([
     observeChildren(cluster, options, { careful, signal }),
     observePods(cluster, options, { careful, signal }),
@@ -68,13 +69,15 @@ export async function observe(
     claims,
     sightings,
     ...(rejection === undefined ? {} : { rejection }),
+    ...(refusal === undefined ? {} : { refusal }),
     ...(servedSecondsAgo === undefined ? {} : { servedSecondsAgo }),
   }
 }
 
 /** Whether a decision of this pass could destroy something if it came from an old cache. */
-function needsCare(cluster: RaftCluster): boolean {
-  return cluster.status.clusterId === undefined || cluster.metadata.deletionTimestamp !== undefined
+function needsCare({ metadata, status }: RaftCluster): boolean {
+  const isUnderWay = status.clusterId === undefined || status.operation !== undefined
+  return isUnderWay || metadata.deletionTimestamp !== undefined
 }
 
 interface Look {

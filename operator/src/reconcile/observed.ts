@@ -36,6 +36,18 @@ export interface MemberReport {
   readonly lastIndex?: number
   readonly lastLogTerm?: number
   readonly membershipEpoch?: number
+  /** What it has read of membership.json. */
+  readonly membershipFile?: {
+    readonly epoch?: number
+    readonly listed?: 'Voter' | 'Learner' | 'absent'
+  }
+  /** How far the others are; said by a leader alone. */
+  readonly peers: readonly {
+    readonly id: string
+    readonly match?: number
+    readonly progress?: 'probe' | 'replicate' | 'snapshot'
+    readonly active?: boolean
+  }[]
   /** The configuration it has applied. */
   readonly configuration: readonly {
     readonly id: string
@@ -73,6 +85,8 @@ export interface PodFacts {
   readonly revision?: string
   readonly roleLabel?: string
   readonly voterLabel?: string
+  /** Of which membership document its kubelet was told. */
+  readonly membershipEpoch?: string
 }
 
 export interface ClaimFacts {
@@ -91,6 +105,12 @@ export interface Rejection {
   readonly message: string
 }
 
+/** A change of the membership that a member refused in an earlier pass, or never answered. */
+export interface Refusal {
+  readonly what: string
+  readonly message: string
+}
+
 export interface Observed {
   /** RFC 3339, whole seconds. */
   readonly now: string
@@ -103,6 +123,7 @@ export interface Observed {
   /** One for each pod that has an address, and for each that had one lately. */
   readonly sightings: readonly MemberSighting[]
   readonly rejection?: Rejection
+  readonly refusal?: Refusal
   /** Since a pass of this process last saw the cluster serve. */
   readonly servedSecondsAgo?: number
 }

@@ -9,6 +9,7 @@ import { planDeletion } from './steps/deletion.ts'
 import { eventsOf } from './steps/events.ts'
 import { planFoundations } from './steps/foundations.ts'
 import { buildModel, type Model } from './steps/model.ts'
+import { planOperation } from './steps/operation.ts'
 import { planLabels, planStuckPods } from './steps/pods.ts'
 import { deriveStatus } from './steps/status.ts'
 
@@ -23,6 +24,7 @@ const STEPS: readonly ((model: Model) => StepResult)[] = [
   planStuckPods,
   planLabels,
   planBootstrap,
+  planOperation,
 ]
 
 /** How often a cluster is looked at while nothing happens. Its members' status streams tell what does. */

@@ -2,7 +2,12 @@
 // the harmless case: not scheduled, not running, not ours. Pure.
 
 import type { KubeObject } from '../api/kube-object.ts'
-import { CLUSTER_UID_ANNOTATION, ROLE_LABEL, VOTER_LABEL } from '../api/labels.ts'
+import {
+  CLUSTER_UID_ANNOTATION,
+  MEMBERSHIP_EPOCH_ANNOTATION,
+  ROLE_LABEL,
+  VOTER_LABEL,
+} from '../api/labels.ts'
 import { ordinalOf } from '../api/names.ts'
 import { MEMBER_CONTAINER } from '../resources/pod-template.ts'
 import type { ClaimFacts, PodFacts } from './observed.ts'
@@ -42,7 +47,7 @@ type Trouble = Pick<PodFacts, 'reason' | 'message'>
 
 /** Undefined for a pod that is no member of this cluster by its name. */
 export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined {
-  const { name, uid, labels, deletionTimestamp } = pod.metadata
+  const { name, uid, labels, annotations, deletionTimestamp } = pod.metadata
   const ordinal = ordinalOf(cluster, name)
   if (ordinal === undefined || uid === undefined) return undefined
   const spec = (pod['spec'] ?? {}) as { readonly nodeName?: string }
@@ -51,6 +56,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
   const restarts = container?.restartCount ?? 0
   const state = stateOf(status, container)
   const revision = labels?.['controller-revision-hash']
+  const membershipEpoch = annotations?.[MEMBERSHIP_EPOCH_ANNOTATION]
   return {
     name,
     uid,
@@ -69,6 +75,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
     ...(revision === undefined ? {} : { revision }),
     ...(labels?.[ROLE_LABEL] === undefined ? {} : { roleLabel: labels[ROLE_LABEL] }),
     ...(labels?.[VOTER_LABEL] === undefined ? {} : { voterLabel: labels[VOTER_LABEL] }),
+    ...(membershipEpoch === undefined ? {} : { membershipEpoch }),
   }
 }
 

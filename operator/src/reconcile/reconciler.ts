@@ -6,6 +6,7 @@ import type { Logger } from '../../../lib/logger.ts'
 import { canonicalJson } from '../api/canonical.ts'
 import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
 import { STATUS_FIELD_MANAGER } from '../api/labels.ts'
+import { memberBaseUrl } from '../api/member-url.ts'
 import type { RaftCluster, RaftClusterStatus } from '../api/raft-cluster.ts'
 import { RAFT_CLUSTERS } from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
@@ -14,23 +15,31 @@ import type { ReconcileContext, Reconciler, ReconcileResult } from '../controlle
 import { isKubeError, isNamespaceTerminating, type KubeError } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
-import type { MemberClient, MemberStreams } from '../member-client/member-client.ts'
+import type {
+  MemberClient,
+  MembershipCaller,
+  MemberStreams,
+} from '../member-client/member-client.ts'
 import type { RenderOptions } from '../resources/render.ts'
 import { type Action, describeAction, type Plan, type PlannedEvent } from './actions.ts'
+import { changeMembership } from './change-membership.ts'
 import { execute } from './execute.ts'
 import { observe, observeCluster, type ObserveOptions } from './observe.ts'
 import { isLeftBehind } from './left-behind.ts'
-import type { Observed, Rejection } from './observed.ts'
+import type { Observed, Refusal, Rejection } from './observed.ts'
 import { plan } from './plan.ts'
-import { memberBaseUrl, Sightings } from './sightings.ts'
+import { Sightings } from './sightings.ts'
 
 /** After somebody else was faster: the watch brings the news within this time. */
 const CONFLICT_WAIT_MS = 250
+/** Before a member that refused a change is asked again. */
+const REFUSED_WAIT_MS = 2000
 
 export interface ClusterReconcilerOptions {
   readonly api: KubeApi
   readonly caches: CacheSet
   readonly members: MemberClient
+  readonly membership: MembershipCaller
   readonly streams: MemberStreams
   readonly recorder: EventRecorder
   readonly clock: Clock
@@ -45,6 +54,8 @@ interface Memory {
   /** What this process wrote last, and over which version: the cache may still show the one before. */
   written?: { readonly over: string | undefined; readonly cluster: RaftCluster }
   rejection?: Rejection & { readonly generation: number }
+  /** What a member said to the change that was asked of it last. */
+  refusal?: Refusal
   /** When it was last seen to serve. */
   servedAtMs?: number
 }
@@ -73,7 +84,7 @@ export class ClusterReconciler implements Reconciler {
     const cluster = newest(found, memory)
     const rejection = rejectionFor(memory, cluster)
     const servedSecondsAgo = this.#servedSecondsAgo(memory)
-    const pass = { signal, rejection, servedSecondsAgo }
+    const pass = { signal, rejection, refusal: memory.refusal, servedSecondsAgo }
     try {
       const observed = await observe(cluster, this.#observing, pass)
       this.#follow(observed)
@@ -105,6 +116,12 @@ export class ClusterReconciler implements Reconciler {
     }
     for (const action of planned.actions) {
       try {
+        if (action.type === 'changeMembership') {
+          const refusal = await this.#ask(action, { observed, cluster, memory, signal })
+          log.info({ action: describeAction(action), refusal }, 'asked a member')
+          if (refusal === undefined) continue
+          return { kind: 'wait', afterMs: REFUSED_WAIT_MS, reason: 'Refused' }
+        }
         const told = await execute(action, { api, cluster, children: observed.children, signal })
         log.info({ action: describeAction(action) }, 'carried out')
         this.#tell(observed, told)
@@ -117,6 +134,19 @@ export class ClusterReconciler implements Reconciler {
     await this.#accepted({ observed, cluster, memory, signal, isOver: next.kind === 'done' })
     if (next.kind === 'done') return { kind: 'done' }
     return { kind: 'wait', afterMs: next.seconds * 1000, reason: next.reason }
+  }
+
+  /** Why it did not happen; undefined when it did. */
+  async #ask(
+    action: Extract<Action, { type: 'changeMembership' }>,
+    { observed, memory, signal }: Pass,
+  ): Promise<string | undefined> {
+    const { membership: caller } = this.#options
+    const { events, refusal } = await changeMembership(action, { caller, signal })
+    this.#tell(observed, events)
+    if (refusal === undefined) delete memory.refusal
+    else memory.refusal = { what: describeAction(action), message: refusal }
+    return refusal
   }
 
   /** Whether the RaftCluster is still the one this pass is about: caches may not know yet that it is gone or another one. */
@@ -268,7 +298,7 @@ interface Pass {
 
 /** Labels can be wrong for a moment; what makes, changes or deletes an object is decided on what is true now. */
 function isWeighty({ type }: Action): boolean {
-  return type !== 'labelPod'
+  return type !== 'labelPod' && type !== 'annotatePod'
 }
 
 /** An object of a wrong shape makes apply fail with 500, as if the server were at fault; waiting does not help there. */

@@ -3,7 +3,7 @@
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
-import { PORTS } from '../api/names.ts'
+import { memberBaseUrl } from '../api/member-url.ts'
 import type { MemberAnswer, MemberClient } from '../member-client/member-client.ts'
 import type { MemberReport, MemberSighting, PodFacts } from './observed.ts'
 
@@ -18,6 +18,9 @@ interface Remembered {
   readonly report: MemberReport
   readonly seenAtMs: number
 }
+
+type MembershipFileReport = NonNullable<MemberReport['membershipFile']>
+type PeerReport = MemberReport['peers'][number]
 
 type Answer =
   | { readonly kind: 'answered'; readonly report: MemberReport }
@@ -114,16 +117,9 @@ function answerOf(pod: PodFacts, answer: MemberAnswer): Answer {
   return { kind: isGone ? 'gone' : 'silent', silence: `${answer.reason}, ${answer.detail}` }
 }
 
-/** Where its REST API is; undefined while its container does not run. By address: a name may resolve late. */
-export function memberBaseUrl(pod: PodFacts): string | undefined {
-  if (pod.ip === undefined || pod.container !== 'running') return undefined
-  const host = pod.ip.includes(':') ? `[${pod.ip}]` : pod.ip
-  return `http://${host}:${PORTS.api}`
-}
-
 function reportOf(status: Status): MemberReport {
   const { clusterId, memberId, incarnation, notReadyReason, role, term, leader } = status
-  const { committed, applied, lastIndex, lastLogTerm, membershipEpoch } = status
+  const { committed, applied, lastIndex, lastLogTerm, membershipEpoch, membershipFile } = status
   const { state, detail } = status.dataDirectory
   return {
     ...(clusterId === undefined ? {} : { clusterId }),
@@ -143,6 +139,24 @@ function reportOf(status: Status): MemberReport {
     ...(lastIndex === undefined ? {} : { lastIndex }),
     ...(lastLogTerm === undefined ? {} : { lastLogTerm }),
     ...(membershipEpoch === undefined ? {} : { membershipEpoch }),
+    ...(membershipFile === undefined ? {} : { membershipFile: fileOf(membershipFile) }),
+    peers: status.peers.map(peerOf),
     configuration: status.members.map(({ id, name, role: kind }) => ({ id, name, role: kind })),
+  }
+}
+
+function fileOf({ epoch, listed }: NonNullable<Status['membershipFile']>): MembershipFileReport {
+  return {
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(listed === undefined ? {} : { listed }),
+  }
+}
+
+function peerOf({ id, match, progress, active }: Status['peers'][number]): PeerReport {
+  return {
+    id,
+    ...(match === undefined ? {} : { match }),
+    ...(progress === undefined ? {} : { progress }),
+    ...(active === undefined ? {} : { active }),
   }
 }

@@ -30,7 +30,7 @@ export interface ChildKind {
   readonly nameOf: (clusterName: string) => string
   readonly build: Builder
   /** Whether the spec asks for it; one that is there and not wanted is deleted. */
-  readonly isWanted: (cluster: RaftCluster, replicas: number) => boolean
+  readonly isWanted: (cluster: RaftCluster, voters: number) => boolean
 }
 
 const always = (): boolean => true
@@ -87,7 +87,7 @@ export const CHILDREN: readonly ChildKind[] = [
     type: DISRUPTION_BUDGETS,
     nameOf: itself,
     build: buildDisruptionBudget,
-    isWanted: (cluster, replicas) => cluster.spec.disruption.pdb === 'Managed' && replicas > 1,
+    isWanted: (cluster, voters) => cluster.spec.disruption.pdb === 'Managed' && voters > 1,
   },
   MEMBERSHIP,
   STATEFUL_SET,

@@ -2,13 +2,13 @@
 // restart. Once a member has data, its log is the authority and this is only a hint. Pure.
 
 import type { MembershipDocument } from '../../../lib/membership-file.ts'
-import { expectedRaftId, initialMembers, membershipName } from '../api/names.ts'
+import { initialMembers, membershipName } from '../api/names.ts'
 import { type Builder, childMeta, type RenderContext } from './render.ts'
 
 export const MEMBERSHIP_FILE = 'membership.json'
 
-/** Members take no document that is older than the one they have. */
-const EPOCHS = { Bootstrapping: 1, Completing: 2, Running: 3 } as const
+/** Where the count begins in each phase: members take no document that is older than the one they have. */
+export const FIRST_EPOCHS = { Bootstrapping: 1, Completing: 2, Running: 3 } as const
 
 export const buildMembership: Builder = (context) => ({
   apiVersion: 'v1',
@@ -21,8 +21,7 @@ export const buildMembership: Builder = (context) => ({
 })
 
 export function membershipDocument(context: RenderContext): MembershipDocument {
-  const { cluster, token, phase, clusterId, replicas } = context
-  const members = initialMembers(cluster, replicas)
+  const { cluster, token, phase, clusterId, founders, membership } = context
   return {
     schema: 1,
     cluster: `${cluster.metadata.namespace}/${cluster.metadata.name}`,
@@ -30,15 +29,10 @@ export function membershipDocument(context: RenderContext): MembershipDocument {
     phase: phase === 'Running' ? 'Running' : 'Bootstrapping',
     ...(phase === 'Completing' ? { formed: true } : {}),
     clusterId,
-    epoch: EPOCHS[phase],
-    initialCluster: members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(','),
-    members: members.map(({ name, peerUrl }, ordinal) => ({
-      name,
-      ordinal,
-      incarnation: 1,
-      raftId: expectedRaftId(token, name, 1),
-      state: 'Voter',
-      peerUrl,
-    })),
+    epoch: membership.epoch,
+    initialCluster: initialMembers(cluster, founders)
+      .map(({ name, peerUrl }) => `${name}=${peerUrl}`)
+      .join(','),
+    members: membership.entries,
   }
 }

@@ -12,7 +12,7 @@ export const buildDisruptionBudget: Builder = (context) => {
     kind: 'PodDisruptionBudget',
     metadata: childMeta(context, { name: metadata.name, component: 'member' }),
     spec: {
-      minAvailable: Math.floor(context.replicas / 2) + 1,
+      minAvailable: Math.floor(context.voters / 2) + 1,
       selector: { matchLabels: selectorLabels(metadata.name) },
       unhealthyPodEvictionPolicy: spec.disruption.unhealthyPodEviction,
     },

@@ -1,6 +1,7 @@
 // What every builder of this folder gets, and what they share. A builder is a pure function of the context to one object,
 // as it shall be applied; nothing a pod is made from depends on the number of members. Pure.
 
+import type { MembershipEntry } from '../../../lib/membership-file.ts'
 import { fingerprint } from '../api/canonical.ts'
 import type { KubeObject, ObjectMeta } from '../api/kube-object.ts'
 import { APPLIED_ANNOTATION, clusterLabels, ownerReference } from '../api/labels.ts'
@@ -21,11 +22,19 @@ export type MembershipPhase = 'Bootstrapping' | 'Completing' | 'Running'
 export interface RenderContext {
   readonly cluster: RaftCluster
   readonly options: RenderOptions
-  /** Members there shall be now: as latched at the first start, not what the spec says meanwhile. */
+  /** Pods there shall be now, which is not what the spec says while the size changes. */
   readonly replicas: number
+  /** Voters that a drain has to leave a majority of: those there are, or more if there are going to be more. */
+  readonly voters: number
   readonly token: string
   readonly phase: MembershipPhase
   readonly clusterId: string
+  /** Members the cluster was made of. */
+  readonly founders: number
+  readonly membership: {
+    readonly epoch: number
+    readonly entries: readonly MembershipEntry[]
+  }
 }
 
 /** One object of a cluster as it shall be. */

@@ -1,12 +1,11 @@
-// What must hold at every moment, however the operator died and whoever else acted (contract, section 17, as far as scaling,
-// replacement and upgrades do not exist yet).
+// What must hold at every moment, however the operator died and whoever else acted (contract, section 17).
 
 import type { StoredObject } from '../../support/fake-api-store.ts'
 import type { SideEffect } from './sim-api.ts'
 import { CLUSTER, KEY, phaseTold, replicasOf, type Scene, STATEFUL_SET } from './scene.ts'
 
-/** Longest time a status may speak of something that is no more: reports count 15 s, and a pass may be late. */
-const FRESH_MS = 25_000
+/** Longest time a pass may speak of something that is no more: reports count 15 s, and looking takes its time. */
+const FRESH_MS = 20_000
 
 /** How late the caches of this suite may be. */
 const WATCH_MS = 10_000
@@ -17,6 +16,8 @@ export class Invariants {
   #pausedAtMs: number | undefined
   #latched: string | undefined
   readonly #foreign = new Map<string, StoredObject>()
+  #replicasBefore: number | undefined
+  #isTouched = false
 
   constructor(world: Scene) {
     this.#world = world
@@ -39,13 +40,15 @@ export class Invariants {
   }
 
   check(): void {
-    const { members, status, nowMs, store } = this.#world
+    const { members, status, nowMs, passedAtMs, store } = this.#world
     this.#isPausedForLong()
     if (members.hasQuorum) this.#servedAtMs = nowMs
     this.#holds(members.formedCount <= 1, 'never two clusters for one token (1, 2)')
+    const breach = members.raft?.breaches[0]
+    this.#holds(breach === undefined, `${breach} (2, 4)`)
     this.#holds(members.clustersOnVolumes().size <= 1, 'volumes of one cluster only (1)')
     const available = status.conditions?.find(({ type }) => type === 'QuorumAvailable')
-    const isStale = available?.status === 'True' && nowMs - this.#servedAtMs > FRESH_MS
+    const isStale = available?.status === 'True' && passedAtMs - this.#servedAtMs > FRESH_MS
     this.#holds(!isStale, 'QuorumAvailable is never True for long after the last service (9)')
     if (this.#latched !== undefined && this.#world.cluster !== undefined) {
       this.#holds(status.clusterId === this.#latched, 'clusterId never changes (1)')
@@ -75,6 +78,7 @@ export class Invariants {
       return
     }
     if (verb === 'apply') {
+      this.#replicasBefore = replicasOf(this.#world.store.find(STATEFUL_SET))
       const finalizers = cluster?.metadata.finalizers ?? []
       // A stale pass may try after the end; the garbage collector takes what it makes.
       this.#holds(
@@ -90,13 +94,40 @@ export class Invariants {
     }
   }
 
-  /** After the end of a scenario: the StatefulSet has the size that was latched. */
-  checkSize(): void {
-    const set = this.#world.store.find(STATEFUL_SET)
-    this.#holds(
-      replicasOf(set) === this.#world.status.bootstrap?.replicas,
-      'the StatefulSet has the latched size (6)',
+  /** About a change an operator has made. */
+  checkAfter({ verb, target }: SideEffect): void {
+    if (verb !== 'apply' || target.collection !== STATEFUL_SET.collection) return
+    const now = replicasOf(this.#world.store.find(STATEFUL_SET))
+    const before = this.#replicasBefore
+    const voters = this.#votersBelow()
+    if (now === undefined || before === undefined || this.#isTouched) return
+    this.#holds(now >= voters, 'the StatefulSet keeps a pod for every voter (6)')
+    const isStep = Math.abs(now - before) <= 1 || (now > before && now <= voters)
+    this.#holds(isStep, `the StatefulSet changes by one, not from ${before} to ${now} (6)`)
+  }
+
+  /** Somebody else changes the StatefulSet in this scenario: it is set back at once. */
+  allowTampering(): void {
+    this.#isTouched = true
+  }
+
+  #votersBelow(): number {
+    const { raft } = this.#world.members
+    const members = [...(raft?.configuration.members.values() ?? [])]
+    const ordinals = members.flatMap(({ name, role }) =>
+      role === 'voter' ? [ordinalIn(name)] : [],
     )
+    return Math.max(-1, ...ordinals) + 1
+  }
+
+  /** After the end of a scenario: as many pods and voters as were asked for. */
+  checkSize(): void {
+    const { store, cluster, members } = this.#world
+    const wanted = replicasOf(cluster)
+    this.#holds(replicasOf(store.find(STATEFUL_SET)) === wanted, 'the StatefulSet has its size (6)')
+    const { raft } = members
+    const size = raft?.configuration.members.size
+    this.#holds(raft?.voters.length === wanted && size === wanted, 'there are as many voters')
   }
 
   /** An operator hears of it by its watch, a moment later. */
@@ -112,14 +143,29 @@ export class Invariants {
     if (verb !== 'delete' || target.collection !== 'v1/persistentvolumeclaims') return
     const { cluster, kubernetes } = this.#world
     const spec = cluster?.['spec'] as { storage?: { whenDeleted?: string } } | undefined
-    const isWanted =
-      cluster?.metadata.deletionTimestamp !== undefined && spec?.storage?.whenDeleted === 'Delete'
-    this.#holds(isWanted, 'a volume is deleted only with its cluster, and only if asked to (7)')
+    const isDeleting = cluster?.metadata.deletionTimestamp !== undefined
+    if (!isDeleting && cluster !== undefined) {
+      this.#checkScaledAway(target.name.slice('data-'.length))
+      return
+    }
+    this.#holds(spec?.storage?.whenDeleted === 'Delete', 'a volume is deleted only if asked to (7)')
     const pods = kubernetes.pods().map(({ metadata }) => metadata.name)
     this.#holds(pods.length === 0, 'volumes are deleted only after every member has ended (7)')
+  }
+
+  /** Of a cluster that lives: only the disk of somebody who is not in its configuration. */
+  #checkScaledAway(member: string): void {
+    const { members } = this.#world
+    const id = members.idOn(member)
+    const isIn = id !== undefined && members.raft?.configuration.members.has(id) === true
+    this.#holds(!isIn, `the volume of ${member} is deleted while it is a member (7)`)
   }
 
   #holds(condition: boolean, what: string): void {
     if (!condition) throw new Error(this.#world.explain(`broken: ${what}`))
   }
+}
+
+function ordinalIn(name: string): number {
+  return Number(name.slice(name.lastIndexOf('-') + 1))
 }

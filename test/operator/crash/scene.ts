@@ -22,6 +22,8 @@ export interface Scene {
   readonly cluster: StoredObject | undefined
   readonly status: RaftClusterStatus
   readonly nowMs: number
+  /** When a pass ended last. */
+  readonly passedAtMs: number
   /** Everything that happened, below one sentence. */
   explain(what: string): string
 }

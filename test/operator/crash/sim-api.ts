@@ -24,7 +24,7 @@ type Fields = Record<string, Json | undefined>
 export class Crash extends Error {}
 
 export interface SideEffect {
-  readonly verb: 'create' | 'replace' | 'apply' | 'applyStatus' | 'patch' | 'delete'
+  readonly verb: 'create' | 'replace' | 'apply' | 'applyStatus' | 'patch' | 'delete' | 'change'
   readonly target: Target
 }
 

@@ -1,22 +1,26 @@
-// The members as the operator meets them, reduced to what matters here: what a volume remembers, who may start on it, and
-// when a majority becomes a cluster. A cluster that forms while another of the same token has committed is the one thing
-// that must never happen; each time one forms, it gets a number.
+// The members as the operator meets them, reduced to what matters here: what a volume remembers, who may start on it, when a
+// majority becomes a cluster, and what a member says of itself. A cluster that forms while another of the same token has
+// committed is the one thing that must never happen; each time one forms, it is counted.
 
 import { type ParsedMembership, parseMembership } from '../../../lib/membership-file.ts'
 import { memberIdOf } from '../../../lib/identity.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import type {
+  ChangeAnswer,
+  ChangeRequest,
   MemberAnswer,
   MemberClient,
 } from '../../../operator/src/member-client/member-client.ts'
 import type { FakeApiStore } from '../../support/fake-api-store.ts'
 import { isRunning, type SimKubernetes } from './sim-kubernetes.ts'
+import { type Configuration, type Disk, SimRaft } from './sim-raft.ts'
+
+/** A kubelet brings a changed ConfigMap late, unless the pod has changed too. */
+const KUBELET_STEPS = 60
 
 /** What lies on one volume, by the uid of its claim. */
-interface Volume {
-  /** Made a member of a cluster that was to be: it may vote for it. */
-  isInitialized: boolean
-  /** The cluster it has committed entries of. */
+interface Volume extends Disk {
+  /** The cluster it has committed entries of, by the order in which they formed. */
   cluster: number | undefined
 }
 
@@ -24,10 +28,15 @@ interface Process {
   readonly podUid: string
   readonly name: string
   readonly volume: Volume
-  /** As it is mounted: a kubelet brings changes late. */
+  /** As it is mounted. */
   membership: string | undefined
-  /** Blank, and told or shown that its cluster exists already. */
-  isParked: boolean
+  /** What made the kubelet look last. */
+  nudge: string | undefined
+  nextLook: number
+  /** Why it takes no part. */
+  parked: 'Fresh' | 'AwaitingReplacement' | 'Tombstoned' | 'Corrupt' | undefined
+  /** As it has applied it. */
+  known: Configuration | undefined
 }
 
 export class SimMembers implements MemberClient {
@@ -37,12 +46,14 @@ export class SimMembers implements MemberClient {
   readonly #processes = new Map<string, Process>()
   /** How many clusters have ever formed. */
   formedCount = 0
-  leader: { readonly name: string; readonly term: number } | undefined
-  #term = 0
-  readonly #names = new Map<number, Set<string>>()
+  /** The newest one. */
+  raft: SimRaft | undefined
   readonly #parsed = new Map<string, ParsedMembership>()
   /** Members by name that do not answer the operator. */
   readonly silent = new Set<string>()
+  /** Members by name that never get further than they are. */
+  readonly stuck = new Set<string>()
+  #stepCount = 0
 
   constructor(store: FakeApiStore, kubernetes: SimKubernetes) {
     this.#store = store
@@ -51,21 +62,34 @@ export class SimMembers implements MemberClient {
 
   /** Processes start and end with their pods, decide whether to take part, and elect when they can. */
   step(): void {
+    this.#stepCount += 1
     const pods = this.#kubernetes.pods().filter((pod) => isRunning(pod))
     for (const [name, process] of this.#processes) {
       if (!pods.some(({ metadata }) => metadata.uid === process.podUid))
         this.#processes.delete(name)
     }
-    for (const { metadata } of pods) this.#start(metadata.name, metadata.uid)
-    for (const process of this.#processes.values()) {
-      if (process.isParked) process.membership = this.#membership(process.name)
-      this.#decide(process)
+    for (const { metadata } of pods) {
+      this.#start(metadata.name, metadata.uid)
+      const { annotations } = metadata as { annotations?: Record<string, string> }
+      this.#look(this.#processes.get(metadata.name), annotations?.['raftbase.io/membership-epoch'])
     }
-    this.#elect()
+    for (const process of this.#processes.values()) this.#decide(process)
+    this.#form()
+    this.raft?.step(this.#running())
+    for (const process of this.#processes.values()) {
+      if (this.hasQuorum && process.volume.id !== undefined)
+        process.known = this.raft?.configuration
+    }
   }
 
   get hasQuorum(): boolean {
-    return this.leader !== undefined
+    return this.raft?.leader !== undefined
+  }
+
+  /** The name of the leader. */
+  get leader(): { readonly name: string } | undefined {
+    const id = this.raft?.leader
+    return id === undefined ? undefined : this.raft?.configuration.members.get(id)
   }
 
   /** Clusters that the volumes there are belong to. */
@@ -78,24 +102,99 @@ export class SimMembers implements MemberClient {
     )
   }
 
+  /** The member finds its data damaged at its next start. */
+  damage(name: string): void {
+    const claim = this.#claimOf(name)
+    const volume = claim === undefined ? undefined : this.#volumes.get(claim)
+    if (volume !== undefined) volume.isCorrupt = true
+  }
+
+  /** Which member the disk under this name has taken part as. */
+  idOn(name: string): string | undefined {
+    return this.#volumes.get(this.#claimOf(name) ?? '')?.id
+  }
+
   status(baseUrl: string): Promise<MemberAnswer> {
-    const ordinal = Number(/10\.0\.0\.(\d+)/.exec(baseUrl)?.[1]) - 1
-    const process = [...this.#processes.values()].find(({ name }) => name.endsWith(`-${ordinal}`))
+    const process = this.#at(baseUrl)
     if (process === undefined || this.silent.has(process.name)) {
       return Promise.resolve({ kind: 'silent', reason: 'timeout', detail: 'no answer in 2 s' })
     }
     return Promise.resolve({ kind: 'answered', status: this.#statusOf(process) })
   }
 
+  change(baseUrl: string, request: ChangeRequest, epoch: number): ChangeAnswer {
+    const process = this.#at(baseUrl)
+    const { raft } = this
+    if (process?.volume.id === undefined || raft === undefined) {
+      return { kind: 'unknown', detail: 'no answer in 8 s' }
+    }
+    const answer = raft.change(request, {
+      asked: process.volume.id,
+      epoch,
+      running: this.#running(),
+    })
+    process.known = raft.configuration
+    return answer
+  }
+
+  #at(baseUrl: string): Process | undefined {
+    const ordinal = Number(/10\.0\.0\.(\d+)/.exec(baseUrl)?.[1]) - 1
+    return [...this.#processes.values()].find(({ name }) => name.endsWith(`-${ordinal}`))
+  }
+
+  #running(): readonly Volume[] {
+    return [...this.#processes.values()]
+      .filter(({ parked, name }) => parked === undefined && !this.stuck.has(name))
+      .map(({ volume }) => volume)
+  }
+
+  #claimOf(name: string): string | undefined {
+    return this.#kubernetes.claims().find(({ metadata }) => metadata.name === `data-${name}`)
+      ?.metadata.uid
+  }
+
   #start(name: string, podUid: string): void {
     if (this.#processes.get(name)?.podUid === podUid) return
-    const claim = this.#kubernetes.claims().find(({ metadata }) => metadata.name === `data-${name}`)
-    if (claim === undefined) return
-    const { uid } = claim.metadata
-    const volume = this.#volumes.get(uid) ?? { isInitialized: false, cluster: undefined }
+    const uid = this.#claimOf(name)
+    if (uid === undefined) return
+    const blank: Volume = {
+      id: undefined,
+      name,
+      incarnation: 1,
+      holds: 0,
+      isTombstoned: false,
+      isCorrupt: false,
+      cluster: undefined,
+    }
+    const volume = this.#volumes.get(uid) ?? blank
     this.#volumes.set(uid, volume)
-    const membership = this.#membership(name)
-    this.#processes.set(name, { podUid, name, volume, membership, isParked: false })
+    const process: Process = {
+      podUid,
+      name,
+      volume,
+      membership: this.#membership(name),
+      nudge: undefined,
+      nextLook: this.#stepCount + KUBELET_STEPS,
+      parked: undefined,
+      known: undefined,
+    }
+    this.#processes.set(name, process)
+    const own = this.#entryOf(process)
+    // A file that is ahead of the disk means that the disk was given up.
+    if (volume.id !== undefined && own !== undefined && own.incarnation > volume.incarnation) {
+      volume.isTombstoned = true
+    }
+  }
+
+  #look(process: Process | undefined, nudge: string | undefined): void {
+    if (process === undefined) return
+    if (nudge === process.nudge && this.#stepCount < process.nextLook) return
+    process.nudge = nudge
+    process.nextLook = this.#stepCount + KUBELET_STEPS
+    const text = this.#membership(process.name)
+    const [before, after] = [this.#parse(process.membership), this.#parse(text)]
+    if (before.ok && after.ok && after.document.epoch < before.document.epoch) return
+    process.membership = text
   }
 
   #membership(name: string): string | undefined {
@@ -108,29 +207,55 @@ export class SimMembers implements MemberClient {
     return (object?.['data'] as Record<string, string> | undefined)?.['membership.json']
   }
 
+  #entryOf({ membership, name }: Process) {
+    const parsed = this.#parse(membership)
+    return parsed.ok ? parsed.document.members.find((member) => member.name === name) : undefined
+  }
+
   /**
    * As ADR 0010 and the contract say: data goes by its data. Blank ones ask first whether they are known: whoever answers,
    * or, once the cluster has formed, so many that no majority could be made without one of them.
    */
   #decide(process: Process): void {
-    if (process.volume.isInitialized) return
+    const { volume, name } = process
+    process.parked = undefined
+    if (volume.isCorrupt) process.parked = 'Corrupt'
+    else if (volume.isTombstoned) process.parked = 'Tombstoned'
+    if (process.parked !== undefined || volume.id !== undefined) return
     const parsed = this.#parse(process.membership)
-    if (!parsed.ok) return
-    const { phase, formed, members } = parsed.document
+    const own = this.#entryOf(process)
+    if (!parsed.ok || own === undefined) {
+      process.parked = 'Fresh'
+      return
+    }
+    const { phase, formed, members, token } = parsed.document
+    if (phase === 'Running' && own.state === 'Learner') {
+      this.#begin(volume, { token, name, incarnation: own.incarnation })
+      volume.cluster = this.formedCount
+      return
+    }
     const others = [...this.#processes.values()].filter((other) => other !== process)
-    const isKnown = others.some(({ volume }) => this.#knownBy(volume.cluster).has(process.name))
     const quorum = Math.floor(members.length / 2) + 1
-    const answers = others.filter(({ volume }) => volume.cluster !== undefined).length
+    const answers = others.filter(({ volume: other }) => other.cluster !== undefined)
+    const isKnown = answers.length > 0 && this.#hasTakenPart(name)
     const needed = formed === true ? members.length - quorum + 1 : 0
-    process.isParked = phase === 'Running' || isKnown || answers < needed
-    process.volume.isInitialized = !process.isParked
+    if (phase === 'Running' || isKnown || answers.length < needed) {
+      process.parked = 'AwaitingReplacement'
+      return
+    }
+    this.#begin(volume, { token, name, incarnation: 1 })
   }
 
-  /** Names that have taken part in a cluster. */
-  #knownBy(cluster: number | undefined): Set<string> {
-    const names = this.#names.get(cluster ?? 0) ?? new Set()
-    this.#names.set(cluster ?? 0, names)
-    return cluster === undefined ? new Set() : names
+  #begin(
+    volume: Volume,
+    identity: { readonly token: string; readonly name: string; readonly incarnation: number },
+  ): void {
+    volume.id = memberIdOf(identity.token, identity.name, identity.incarnation)
+    volume.incarnation = identity.incarnation
+  }
+
+  #hasTakenPart(name: string): boolean {
+    return [...this.#volumes.values()].some((other) => other.name === name && other.holds > 0)
   }
 
   #parse(text = ''): ParsedMembership {
@@ -139,79 +264,102 @@ export class SimMembers implements MemberClient {
     return parsed
   }
 
-  #elect(): void {
-    const able = [...this.#processes.values()].filter(({ volume }) => volume.isInitialized)
-    const size = this.#size()
-    if (size === undefined || able.length < Math.floor(size / 2) + 1) {
-      this.leader = undefined
-      return
+  /** A majority of those a first start was told of makes a cluster, unless one of them has been in one. */
+  #form(): void {
+    const able = [...this.#processes.values()].filter(
+      ({ volume, parked }) => volume.id !== undefined && parked === undefined,
+    )
+    const founders = this.#founders()
+    if (founders === undefined || able.length < Math.floor(founders.names.length / 2) + 1) return
+    const known = able.some(({ volume }) => volume.cluster !== undefined)
+    if (!known) {
+      this.formedCount += 1
+      this.raft = new SimRaft(founders.token, founders.names)
     }
-    const known = new Set(able.flatMap(({ volume }) => volume.cluster ?? []))
-    const cluster = known.size === 0 ? (this.formedCount += 1) : [...known][0]!
-    for (const { volume, name } of able) {
-      volume.cluster ??= cluster
-      this.#knownBy(cluster).add(name)
-    }
-    if (this.leader !== undefined && able.some(({ name }) => name === this.leader?.name)) return
-    this.leader = { name: able[0]!.name, term: (this.#term += 1) }
+    for (const { volume } of able) volume.cluster ??= this.formedCount
   }
 
-  #size(): number | undefined {
+  #founders(): { readonly token: string; readonly names: readonly string[] } | undefined {
     for (const { membership } of this.#processes.values()) {
       const parsed = this.#parse(membership)
-      if (parsed.ok) return parsed.document.members.length
+      if (!parsed.ok) continue
+      const { initialCluster, token } = parsed.document
+      return { token, names: initialCluster.split(',').map((part) => part.split('=')[0]!) }
     }
     return undefined
   }
 
-  #statusOf({ name, volume, membership, isParked }: Process): Status {
+  #statusOf({ name, volume, membership, parked, known }: Process): Status {
     const parsed = this.#parse(membership)
-    const token = parsed.ok ? parsed.document.token : ''
-    const members = parsed.ok ? parsed.document.members : []
-    const { leader } = this
-    const takesPart = volume.isInitialized && !isParked
+    const { raft } = this
+    const leader = raft?.leader
+    const own = parsed.ok ? parsed.document.members.find((one) => one.name === name) : undefined
+    const listed: 'Voter' | 'Learner' | 'absent' = own?.state ?? 'absent'
     const base = {
       name,
       version: '0.1.0',
       storageFormatVersion: 1,
-      ready: takesPart && leader !== undefined,
       alarms: [],
-      peers: [],
       uptimeSeconds: 1,
       residentBytes: 1,
+      ...(parsed.ok ? { membershipFile: { epoch: parsed.document.epoch, listed } } : {}),
     }
-    if (!takesPart) {
+    if (parked !== undefined || volume.id === undefined) {
       return {
         ...base,
-        state: isParked ? 'parked' : 'starting',
-        startupPhase: isParked ? 'parked' : 'openingDirectory',
-        dataDirectory: { state: isParked ? 'AwaitingReplacement' : 'Unknown' },
+        ready: false,
+        peers: [],
+        state: parked === undefined ? 'starting' : 'parked',
+        startupPhase: parked === undefined ? 'openingDirectory' : 'parked',
+        dataDirectory: { state: parked ?? 'Unknown' },
         members: [],
       }
     }
+    const role = known?.members.get(volume.id)?.role
+    const isLeader = leader === volume.id
+    const peers = isLeader ? this.#peers(volume.id) : []
     return {
       ...base,
+      ready: role === 'voter' && leader !== undefined,
+      peers,
       state: 'running',
       startupPhase: 'complete',
       dataDirectory: { state: 'Valid' },
       ...(parsed.ok ? { clusterId: parsed.document.clusterId! } : {}),
-      memberId: memberIdOf(token, name, 1),
-      incarnation: 1,
-      role: leader?.name === name ? 'leader' : 'follower',
-      term: this.#term,
-      ...(leader === undefined ? {} : { leader: memberIdOf(token, leader.name, 1) }),
-      committed: volume.cluster === undefined ? 0 : 10,
-      applied: volume.cluster === undefined ? 0 : 10,
-      membershipEpoch: 0,
-      members: members.map((member) => ({
-        id: memberIdOf(token, member.name, 1),
+      memberId: volume.id,
+      incarnation: volume.incarnation,
+      role: isLeader ? 'leader' : role === 'learner' ? 'learner' : 'follower',
+      term: raft?.term ?? 0,
+      ...(leader === undefined ? {} : { leader }),
+      committed: volume.cluster === undefined ? 0 : (raft?.committed ?? 0),
+      applied: volume.holds,
+      membershipEpoch: known?.epoch ?? 0,
+      members: [...(known?.members ?? [])].map(([id, member]) => ({
+        id,
         name: member.name,
-        role: 'voter' as const,
-        peerUrls: [member.peerUrl],
+        role: member.role,
+        peerUrls: [],
         clientUrls: [],
         apiUrls: [],
         version: '0.1.0',
       })),
     }
+  }
+
+  #peers(own: string): Status['peers'] {
+    return [...(this.raft?.configuration.members ?? [])]
+      .filter(([id]) => id !== own)
+      .map(([id, { name }]) => {
+        const disk = this.#running().find((one) => one.id === id)
+        const isActive = disk !== undefined
+        return {
+          id,
+          name,
+          connected: isActive,
+          match: disk?.holds ?? 0,
+          progress: isActive ? 'replicate' : 'probe',
+          active: isActive,
+        } as const
+      })
   }
 }

@@ -6,6 +6,10 @@ import { systemTimers } from '../../../lib/clock.ts'
 import { createLogger } from '../../../lib/logger.ts'
 import { type Prng, SeededPrng } from '../../../lib/prng.ts'
 import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
+import type {
+  ChangeAnswer,
+  ChangeRequest,
+} from '../../../operator/src/member-client/member-client.ts'
 import type { RecordedEvent } from '../../../operator/src/kube/event-recorder.ts'
 import { ClusterReconciler } from '../../../operator/src/reconcile/reconciler.ts'
 import { FakeApiStore, type StoredObject } from '../../support/fake-api-store.ts'
@@ -47,6 +51,7 @@ export class World implements Gate, Scene {
   readonly trace: string[] = []
   effectCount = 0
   crashCount = 0
+  passedAtMs = Number.NEGATIVE_INFINITY
   nowMs = Date.parse('2026-03-01T08:00:00Z')
   readonly #options: WorldOptions
   readonly #prng: Prng
@@ -70,6 +75,12 @@ export class World implements Gate, Scene {
       metadata: { name: KEY.name },
       spec: structuredClone(spec) as unknown as Json,
     })
+  }
+
+  /** As `kubectl scale raftcluster`. */
+  scale(replicas: number): void {
+    this.note(`the user asks for ${replicas} members`)
+    this.store.patch(CLUSTER, { spec: { replicas } })
   }
 
   deleteCluster(): void {
@@ -151,6 +162,7 @@ export class World implements Gate, Scene {
     const { verb, target } = effect
     this.note(`${verb} ${target.collection.split('/').at(-1)} ${target.name}`)
     this.invariants.check()
+    this.invariants.checkAfter(effect)
     if (this.#isCrash('after')) this.#crash(effect, 'after')
   }
 
@@ -185,12 +197,32 @@ export class World implements Gate, Scene {
         signal: new AbortController().signal,
         reconcileId: '',
       })
+      this.passedAtMs = this.nowMs
     } catch (error) {
       if (!(error instanceof Crash)) throw error
       operator.caches.close()
       this.#operators.splice(this.#operators.indexOf(operator), 1)
       this.#startOperator()
     }
+  }
+
+  /** A change of the membership is one more thing that can be cut off before it happens, or after. */
+  async #change(
+    url: string,
+    request: ChangeRequest,
+    { expectedEpoch }: { readonly expectedEpoch: number },
+  ): Promise<ChangeAnswer> {
+    await this.travel()
+    const { type: name } = request
+    const effect = {
+      verb: 'change',
+      target: { collection: 'members', namespace: '', name },
+    } as const
+    this.before(effect)
+    const answer = this.members.change(url, request, expectedEpoch)
+    this.note(`${JSON.stringify(request)} at ${expectedEpoch}: ${JSON.stringify(answer)}`)
+    this.after(effect)
+    return answer
   }
 
   #isTurn(): boolean {
@@ -203,6 +235,7 @@ export class World implements Gate, Scene {
       api: new SimApi(this.store, this),
       caches,
       members: { status: (url) => this.travel().then(() => this.members.status(url)) },
+      membership: { change: (url, request, options) => this.#change(url, request, options) },
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },

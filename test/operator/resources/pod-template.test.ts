@@ -18,7 +18,10 @@ function context(
   phase: MembershipPhase = 'Running',
 ): RenderContext {
   const { cluster, options } = observationOf({ story: '', spec, status: 'none' })
-  return { cluster, options, replicas: cluster.spec.replicas, token: UID, phase, clusterId: '0' }
+  const { replicas } = cluster.spec
+  const membership = { epoch: 1, entries: [] }
+  const sizes = { replicas, voters: replicas, founders: replicas }
+  return { cluster, options, ...sizes, token: UID, phase, clusterId: '0', membership }
 }
 
 describe('the template of the pods', () => {

@@ -20,6 +20,7 @@ import type {
 } from '../../../operator/src/reconcile/observed.ts'
 import { plan } from '../../../operator/src/reconcile/plan.ts'
 import { CHILDREN, desired, STATEFUL_SET } from '../../../operator/src/resources/children.ts'
+import { FIRST_EPOCHS } from '../../../operator/src/resources/config-map.ts'
 import type { MembershipPhase, RenderContext } from '../../../operator/src/resources/render.ts'
 
 export const UID = '9c1e3b52-70a1-4c5f-8f0e-0242ac120002'
@@ -53,6 +54,17 @@ export interface Scene {
   readonly term?: number
   readonly member?: Readonly<Record<number, 'silent' | ReportPatch>>
   readonly rejection?: Observed['rejection']
+  readonly refusal?: Observed['refusal']
+  /** Who belongs to the cluster: `2`, `2@3` in its third incarnation, `2 learner`. Unless given, as it was made. */
+  readonly roster?: readonly string[]
+  /** Whom the members were told of, where that differs. */
+  readonly told?: readonly string[]
+  readonly epochTold?: number
+  /** What the StatefulSet has, where that is not what follows from the roster. */
+  readonly podCount?: number
+  /** Those the PodDisruptionBudget counts, where that is not what follows from the roster. */
+  readonly voters?: number
+  readonly annotations?: Readonly<Record<string, string>>
   readonly servedSecondsAgo?: number
 }
 
@@ -63,15 +75,25 @@ type ReportPatch = Partial<MemberReport> & {
 
 export function observationOf(scene: Scene): Observed {
   const cluster = clusterOf(scene)
-  const replicas = cluster.status.bootstrap?.replicas ?? cluster.spec.replicas
-  const clusterId = expectedClusterId(cluster, { token: UID, replicas })
+  const founders = cluster.status.bootstrap?.replicas ?? cluster.spec.replicas
+  const clusterId = expectedClusterId(cluster, { token: UID, replicas: founders })
+  const identities = identitiesOf(scene, founders)
+  const replicas = scene.podCount ?? Math.max(...identities.map(({ ordinal }) => ordinal)) + 1
+  const phase = scene.membership ?? 'Running'
+  const voters = identities.filter(({ role }) => role === 'voter').length
   const render: RenderContext = {
     cluster,
     options: { memberRepository: 'raftbase/member' },
     replicas,
+    voters: scene.voters ?? voters,
+    founders,
     token: UID,
-    phase: scene.membership ?? 'Running',
+    phase,
     clusterId,
+    membership: {
+      epoch: scene.epochTold ?? FIRST_EPOCHS[phase],
+      entries: toldOf(scene, identities),
+    },
   }
   return {
     now: NOW,
@@ -80,7 +102,8 @@ export function observationOf(scene: Scene): Observed {
     children: childrenOf(scene, render),
     pods: podsOf(scene, replicas),
     claims: claimsOf(scene, replicas),
-    sightings: sightingsOf(scene, { replicas, clusterId }),
+    sightings: sightingsOf(scene, { replicas, clusterId, identities }),
+    ...(scene.refusal === undefined ? {} : { refusal: scene.refusal }),
     ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
     ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),
   }
@@ -97,6 +120,7 @@ function clusterOf(scene: Scene): RaftCluster {
       generation: 1,
       resourceVersion: '100',
       creationTimestamp: EARLIER,
+      ...(scene.annotations === undefined ? {} : { annotations: scene.annotations }),
       finalizers: scene.finalizer === false ? [] : [CLEANUP_FINALIZER],
       ...(scene.deleted === true ? { deletionTimestamp: NOW } : {}),
     },
@@ -132,7 +156,7 @@ function childrenOf(scene: Scene, render: RenderContext): ReadonlyMap<string, Ku
   for (const kind of CHILDREN) {
     const special = scene.child?.[kind.title]
     const isThere = scene.children !== 'none' || special !== undefined
-    const isWanted = kind.isWanted(render.cluster, render.replicas) || special !== undefined
+    const isWanted = kind.isWanted(render.cluster, render.voters) || special !== undefined
     if (!isThere || !isWanted || special === 'absent') continue
     const made = liveObject(desired(kind, render), kind === STATEFUL_SET)
     if (special === 'foreign') {
@@ -182,63 +206,120 @@ function labelsOf(scene: Scene, ordinal: number): Pick<PodFacts, 'roleLabel' | '
 }
 
 function claimsOf(scene: Scene, replicas: number): readonly ClaimFacts[] {
-  return Array.from({ length: replicas }, (_, ordinal) => ordinal).flatMap(
-    (ordinal): ClaimFacts[] => {
-      const special = scene.claim?.[ordinal]
-      if (special === 'absent' || (special === undefined && scene.claims === 'none')) return []
-      return [
-        {
-          name: claimName('demo', ordinal),
-          uid: `uid-of-claim-${ordinal}`,
-          ordinal,
-          phase: 'Bound',
-          clusterUid: UID,
-          isTerminating: false,
-          ...special,
-        },
-      ]
-    },
-  )
+  const ordinals = Array.from({ length: replicas }, (_, ordinal) => ordinal)
+  const extra = Object.keys(scene.claim ?? {}).map(Number)
+  return [...new Set([...ordinals, ...extra])].flatMap((ordinal): ClaimFacts[] => {
+    const special = scene.claim?.[ordinal]
+    if (special === 'absent' || (special === undefined && scene.claims === 'none')) return []
+    return [
+      {
+        name: claimName('demo', ordinal),
+        uid: `uid-of-claim-${ordinal}`,
+        ordinal,
+        phase: 'Bound',
+        clusterUid: UID,
+        isTerminating: false,
+        ...special,
+      },
+    ]
+  })
 }
 
-function idOf(ordinal: number): string {
-  return expectedRaftId(UID, memberName('demo', ordinal), 1)
+interface Identity {
+  readonly ordinal: number
+  readonly incarnation: number
+  readonly role: 'voter' | 'learner'
+}
+
+/** `2`, `2@3` for its third incarnation, `2 learner`. */
+function identitiesOf(scene: Scene, founders: number): readonly Identity[] {
+  const texts = scene.roster ?? Array.from({ length: founders }, (_, ordinal) => String(ordinal))
+  return texts.map((text) => {
+    const [, ordinal, , incarnation = '1', role] = /^(\d+)(@(\d+))?( learner)?$/.exec(text)!
+    return {
+      ordinal: Number(ordinal),
+      incarnation: Number(incarnation),
+      role: role === undefined ? 'voter' : 'learner',
+    }
+  })
+}
+
+/** Whom membership.json lists, the newest of each name; by `told` where that differs from the roster. */
+function toldOf(
+  scene: Scene,
+  identities: readonly Identity[],
+): RenderContext['membership']['entries'] {
+  const told =
+    scene.told === undefined ? identities : identitiesOf({ ...scene, roster: scene.told }, 0)
+  const newest = told.filter(
+    (one) =>
+      !told.some((other) => other.ordinal === one.ordinal && other.incarnation > one.incarnation),
+  )
+  return newest.map(({ ordinal, incarnation, role }) => {
+    const name = memberName('demo', ordinal)
+    const url = `http://${name}.demo-peer.prod.svc.cluster.local:2380`
+    return {
+      name,
+      ordinal,
+      incarnation,
+      raftId: expectedRaftId(UID, name, incarnation),
+      state: role === 'voter' ? 'Voter' : 'Learner',
+      peerUrl: url,
+    }
+  })
+}
+
+function idOf(ordinal: number, incarnation = 1): string {
+  return expectedRaftId(UID, memberName('demo', ordinal), incarnation)
 }
 
 function sightingsOf(
   scene: Scene,
-  known: { readonly replicas: number; readonly clusterId: string },
+  known: {
+    readonly replicas: number
+    readonly clusterId: string
+    readonly identities: readonly Identity[]
+  },
 ): readonly MemberSighting[] {
   const term = scene.term ?? 2
   const leader = scene.leader ?? 0
-  const configuration = Array.from({ length: known.replicas }, (_, ordinal) => ({
-    id: idOf(ordinal),
+  const configuration = known.identities.map(({ ordinal, incarnation, role }) => ({
+    id: idOf(ordinal, incarnation),
     name: memberName('demo', ordinal),
-    role: 'voter' as const,
+    role,
   }))
   return podsOf(scene, known.replicas).map((pod): MemberSighting => {
     const special = scene.member?.[pod.ordinal]
     const isSilent = special === 'silent' || pod.container !== 'running'
     if (isSilent) return { name: pod.name, ageSeconds: 0, silence: 'timeout, no answer in 2 s' }
     const { ageSeconds = 0, silence, ...patch } = special ?? {}
+    const own = known.identities.findLast(({ ordinal }) => ordinal === pod.ordinal)
+    const isLearner = own?.role === 'learner'
     const report: MemberReport = {
       clusterId: known.clusterId,
-      memberId: idOf(pod.ordinal),
-      incarnation: 1,
+      memberId: idOf(pod.ordinal, own?.incarnation),
+      incarnation: own?.incarnation ?? 1,
       version: '0.1.0',
       state: 'running',
       dataDirectory: { state: 'Valid' },
-      ready: leader !== 'none',
+      ready: leader !== 'none' && !isLearner,
       ...(leader === 'none' ? { notReadyReason: 'noLeader' } : {}),
       alarms: [],
-      role: pod.ordinal === leader ? 'leader' : 'follower',
+      role: isLearner ? 'learner' : pod.ordinal === leader ? 'leader' : 'follower',
       term,
       ...(leader === 'none' ? {} : { leader: idOf(leader) }),
       committed: 5000,
       applied: 5000,
       lastIndex: 5000,
       lastLogTerm: term,
-      membershipEpoch: 0,
+      membershipEpoch: scene.roster === undefined ? 0 : 40,
+      membershipFile: { epoch: scene.epochTold ?? 3, listed: isLearner ? 'Learner' : 'Voter' },
+      peers:
+        pod.ordinal === leader
+          ? configuration
+              .filter(({ id }) => id !== idOf(pod.ordinal, own?.incarnation))
+              .map(({ id }) => ({ id, match: 5000, progress: 'replicate', active: true }))
+          : [],
       configuration,
       ...patch,
     }

@@ -116,6 +116,7 @@ export class RealScene {
       api: client,
       caches: { of: (type) => this.#caches!.of(type) },
       members: this.members,
+      membership: { change: () => Promise.reject(new Error('nobody is asked in these scenes')) },
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },
       clock: systemClock,

@@ -14,7 +14,7 @@ export const BOOTSTRAP_DEADLINE_SECONDS = 600
  * the pass goes as far as acting on it, or when the members themselves say that the cluster exists.
  */
 export function latchesOf(model: Model): Pick<RaftClusterStatus, 'bootstrap' | 'clusterId'> {
-  const { cluster, hasFormed, replicas, token, clusterId, observed } = model
+  const { cluster, hasFormed, founders, token, clusterId, observed } = model
   const { bootstrap: before, clusterId: knownId } = cluster.status
   const isDecided = before !== undefined || (!isBlocked(model) && (hasFormed || mayStart(model)))
   const completedAt =
@@ -22,7 +22,7 @@ export function latchesOf(model: Model): Pick<RaftClusterStatus, 'bootstrap' | '
   const id = knownId ?? (hasFormed && !isBlocked(model) ? clusterId : undefined)
   const startedAt = before?.startedAt ?? observed.now
   const bootstrap = {
-    replicas,
+    replicas: founders,
     token,
     startedAt,
     ...(completedAt === undefined ? {} : { completedAt }),

@@ -1,8 +1,8 @@
 // Who leads, and whether there is a quorum: judged from what a majority of the voters says, never from one of them alone.
 // Pure.
 
-import { invariant } from '../../../../lib/assert.ts'
 import type { MemberView } from './members.ts'
+import { type Roster, votersOf } from './roster.ts'
 
 export interface Leadership {
   readonly member: MemberView
@@ -25,24 +25,31 @@ export interface Electorate {
   readonly hasFormed: boolean
 }
 
-export function electorateOf(members: readonly MemberView[], replicas: number): Electorate {
-  invariant(members.length === replicas, 'one view for each member', { replicas })
-  const quorum = Math.floor(replicas / 2) + 1
-  const speaking = members.filter(({ report }) => report?.state === 'running')
+/** A voter is its identity: another one under its name has no vote. */
+export function electorateOf(members: readonly MemberView[], roster: Roster): Electorate {
+  const voters = new Set(votersOf(roster).map(({ raftId }) => raftId))
+  const quorum = Math.floor(voters.size / 2) + 1
+  const speaking = members.filter(
+    ({ report }) => report?.state === 'running' && isOf(voters, report.memberId),
+  )
   const leader = leaderOf(speaking, quorum)
   const formed = speaking.filter(
     ({ report, reason }) => report?.clusterId !== undefined && reason !== 'ClusterIdMismatch',
   )
   return {
-    voters: replicas,
+    voters: voters.size,
     quorum,
     heard: speaking.length,
-    healthy: members.filter(({ healthy }) => healthy).length,
+    healthy: speaking.filter(({ healthy }) => healthy).length,
     leader,
     serves: leader !== undefined && speaking.some(({ healthy }) => healthy),
     hasFormed:
       formed.length >= quorum && leader !== undefined && (leader.member.report?.committed ?? 0) > 0,
   }
+}
+
+function isOf(voters: ReadonlySet<string>, id: string | undefined): boolean {
+  return id !== undefined && voters.has(id)
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { conditionOf, type ConditionType } from '../../api/conditions.ts'
 import type { EventReason } from '../../api/event-reasons.ts'
-import type { RaftClusterStatus } from '../../api/raft-cluster.ts'
+import type { OperationStatus, RaftClusterStatus } from '../../api/raft-cluster.ts'
 import type { PlannedEvent } from '../actions.ts'
 import { isHeld } from './deletion.ts'
 import { COMING_REASONS } from './members.ts'
@@ -15,6 +15,7 @@ export function eventsOf(model: Model, after: RaftClusterStatus): readonly Plann
   if (model.isDeleting && !isHeld(model)) return life
   return [
     ...life,
+    ...operationEvents(model, after),
     ...leaderEvents(before, after),
     ...quorumEvents(before, after),
     ...memberEvents(before, after),
@@ -61,6 +62,58 @@ function lifeEvents(model: Model, after: RaftClusterStatus): PlannedEvent[] {
     events.push(normal('Resumed', 'Resume', 'spec.paused is not set any more'))
   }
   return events
+}
+
+const COMPLETED: Readonly<Record<string, EventReason>> = {
+  ScaleUp: 'ScaleUpCompleted',
+  ScaleDown: 'ScaleDownCompleted',
+  Replace: 'ReplacementCompleted',
+}
+
+const STARTED: Readonly<Record<string, EventReason>> = {
+  ScaleUp: 'ScaleUpStarted',
+  ScaleDown: 'ScaleDownStarted',
+  Replace: 'ReplacementStarted',
+}
+
+function operationEvents(
+  { undertaking, cluster }: Model,
+  after: RaftClusterStatus,
+): readonly PlannedEvent[] {
+  const { ended, turned, deferred } = undertaking
+  const before = cluster.status.operation
+  const now = after.operation
+  const events: PlannedEvent[] = []
+  if (turned !== undefined) {
+    const message = `${what(turned)} is turned round: spec.replicas is ${cluster.spec.replicas} now`
+    events.push(at(warning('OperationCancelled', 'Scale', message), turned))
+  }
+  const completed = COMPLETED[ended?.type ?? '']
+  if (ended !== undefined && turned === undefined && completed !== undefined) {
+    events.push(at(normal(completed, ended.type, `${what(ended)} is complete`), ended))
+  }
+  const started = STARTED[now?.type ?? '']
+  if (now !== undefined && started !== undefined && now.type !== before?.type) {
+    events.push(at(normal(started, now.type, `${what(now)} begins: ${now.message ?? ''}`), now))
+  }
+  if (now?.step === 'DropLearner' && before?.step !== 'DropLearner') {
+    events.push(at(warning('LearnerStalled', 'Scale', now.message ?? ''), now))
+  }
+  if (deferred !== undefined) {
+    const message = `${deferred.member} is not replaced yet: ${deferred.why}`
+    const event = warning('ReplacementDeferred', 'Replace', message)
+    events.push({ ...event, member: deferred.member })
+  }
+  return events
+}
+
+function at(event: PlannedEvent, { startedAt = '', member }: OperationStatus): PlannedEvent {
+  return { ...event, occasion: startedAt, ...(member === undefined ? {} : { member }) }
+}
+
+function what({ type, member, fromReplicas, toReplicas }: OperationStatus): string {
+  if (type === 'Replace') return `the replacement of ${member}`
+  return `the change from ${fromReplicas} to ${toReplicas} members`
 }
 
 function isFormed(status: RaftClusterStatus): boolean {

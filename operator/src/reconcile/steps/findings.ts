@@ -2,6 +2,7 @@
 // about it. Pure.
 
 import type { Finding } from '../../api/conditions.ts'
+import type { OperationStatus } from '../../api/raft-cluster.ts'
 import { BOOTSTRAP_DEADLINE_SECONDS } from './bootstrap.ts'
 import { deletionStep, isHeld } from './deletion.ts'
 import { COMING_REASONS, type MemberView } from './members.ts'
@@ -73,9 +74,10 @@ export function quorumAvailable(model: Model): FindingOf<'QuorumAvailable'> {
   return { type, status: 'False', reason: 'NoLeader', message }
 }
 
-function membersHealthy({ hasFormed, members }: Model): FindingOf<'MembersHealthy'> {
+function membersHealthy({ hasFormed, members, undertaking }: Model): FindingOf<'MembersHealthy'> {
   const type = 'MembersHealthy'
-  const sick = members.filter(({ healthy }) => !healthy)
+  // Who has no vote yet is missed by nobody.
+  const sick = members.filter(({ healthy, isVoter }) => !healthy && isVoter)
   const full = members.filter(({ report }) => report?.alarms.includes('NOSPACE') === true)
   if (sick.length === 0 && full.length === 0) {
     return { type, status: 'True', reason: 'AllHealthy', message: 'every member serves' }
@@ -87,7 +89,11 @@ function membersHealthy({ hasFormed, members }: Model): FindingOf<'MembersHealth
     const message = `${namesOf(full)} refused a write because its space quota is used up`
     return { type, status: 'False', reason: 'NoSpace', message }
   }
-  return { type, status: 'False', reason: sickness(sick), message: describeMembers(sick) }
+  const { deferred } = undertaking
+  const why =
+    deferred === undefined ? '' : `; ${deferred.member} is not replaced yet: ${deferred.why}`
+  const message = `${describeMembers(sick)}${why}`
+  return { type, status: 'False', reason: sickness(sick), message }
 }
 
 /** The worst first: what waits for a decision, then what is gone, then what only has to catch up. */
@@ -167,6 +173,8 @@ function progressing(model: Model): FindingOf<'Progressing'> {
     return { type, status: 'False', reason: 'Paused', message }
   }
   if (isHeldUp(model)) return { type, status: 'False', reason: 'Held', message: heldMessage(model) }
+  const { operation } = model.undertaking
+  if (operation !== undefined) return progressOf(operation, model)
   if (hasFormed) {
     return { type, status: 'False', reason: 'Settled', message: 'nothing is being carried out' }
   }
@@ -178,6 +186,25 @@ function progressing(model: Model): FindingOf<'Progressing'> {
     return { type, status: 'False', reason: 'Stalled', message: stalled }
   }
   return { type, status: 'True', reason: 'Bootstrapping', message }
+}
+
+/** One step of a member's may take this long; then somebody has to look at what it waits for. It goes on all the same. */
+function progressOf(
+  operation: OperationStatus,
+  { cluster, observed }: Model,
+): FindingOf<'Progressing'> {
+  const type = 'Progressing'
+  const { step, stepStartedAt, fromReplicas, toReplicas } = operation
+  const size = fromReplicas === undefined ? '' : ` from ${fromReplicas} to ${toReplicas}`
+  const message = `${operation.type}${size}, ${step}: ${operation.message ?? ''}`
+  const deadline = cluster.spec.update.progressDeadlineSeconds
+  const seconds = stepStartedAt === undefined ? 0 : secondsBetween(stepStartedAt, observed.now)
+  if (seconds >= deadline) {
+    const stalled = `for more than ${deadline} s in step ${message}`
+    return { type, status: 'False', reason: 'Stalled', message: stalled }
+  }
+  const reason = operation.type === 'Replace' ? 'Replacing' : 'Scaling'
+  return { type, status: 'True', reason, message }
 }
 
 /** Something that people have to decide keeps the pass from going on. */
@@ -234,6 +261,11 @@ function degraded(model: Model): FindingOf<'Degraded'> {
       const message = `${healthy} of ${voters} voters are healthy`
       return { type, status: 'True', reason: 'RedundancyReduced', message }
     }
+    const { operation } = model.undertaking
+    if (operation?.type === 'Replace') {
+      const message = `${operation.member} is being replaced`
+      return { type, status: 'True', reason: 'RedundancyReduced', message }
+    }
   }
   return { type, status: 'False', reason: 'AsExpected', message: 'nothing is wrong' }
 }
@@ -242,7 +274,7 @@ function recoveryRequired(model: Model): FindingOf<'RecoveryRequired'> {
   const type = 'RecoveryRequired'
   const { history, members, electorate } = model
   const lost = members.filter(
-    ({ report, reason }) => report !== undefined && LOST_REASONS.has(reason),
+    ({ report, reason, isVoter }) => isVoter && report !== undefined && LOST_REASONS.has(reason),
   )
   if (electorate.voters - lost.length < electorate.quorum) {
     const message =

@@ -4,18 +4,31 @@
 import { includes } from '../../api/canonical.ts'
 import type { KubeObject } from '../../api/kube-object.ts'
 import { APPLIED_ANNOTATION } from '../../api/labels.ts'
-import { CHILDREN, type ChildKind, desired } from '../../resources/children.ts'
-import { act, type Action, type StepResult } from '../actions.ts'
+import {
+  CHILDREN,
+  type ChildKind,
+  desired,
+  MEMBERSHIP,
+  STATEFUL_SET,
+} from '../../resources/children.ts'
+import { act, type Action, stop, type StepResult } from '../actions.ts'
 import type { Model } from './model.ts'
 
 export function planFoundations(model: Model): StepResult {
-  return act(...CHILDREN.flatMap((kind) => actionsFor(kind, model)))
+  const actions = CHILDREN.flatMap((kind) => actionsFor(kind, model))
+  // Nothing is done to the members before what they are told, and how many there are, has taken effect.
+  const isHeavy = actions.some((action) => action.type === 'apply' && HEAVY.has(action.title))
+  return model.hasFormed && isHeavy ? stop(APPLIED_SECONDS, 'Applied', actions) : act(...actions)
 }
 
+const APPLIED_SECONDS = 1
+
+const HEAVY: ReadonlySet<string> = new Set([MEMBERSHIP.title, STATEFUL_SET.title])
+
 function actionsFor(kind: ChildKind, model: Model): readonly Action[] {
-  const { cluster, replicas, ours, render } = model
+  const { cluster, ours, render } = model
   const live = ours.get(kind.title)
-  if (!kind.isWanted(cluster, replicas)) {
+  if (!kind.isWanted(cluster, render.voters)) {
     const isThere = live !== undefined && live.metadata.deletionTimestamp === undefined
     return isThere ? [deleteChild(kind, live)] : []
   }
@@ -25,7 +38,7 @@ function actionsFor(kind: ChildKind, model: Model): readonly Action[] {
   if (live.metadata.deletionTimestamp !== undefined) return []
   const why = differenceOf(live, object)
   if (why === undefined) return []
-  return [apply(kind, withUid(object, live), why)]
+  return [apply(kind, onlyOver(live, object, kind), why)]
 }
 
 function differenceOf(live: KubeObject, object: KubeObject): 'update' | 'drift' | undefined {
@@ -39,10 +52,12 @@ function apply(kind: ChildKind, object: KubeObject, why: 'create' | 'update' | '
   return { type: 'apply', title: kind.title, resource: kind.type, object, why }
 }
 
-/** If the live object has been replaced meanwhile, the write is a conflict. */
-function withUid(object: KubeObject, live: KubeObject): KubeObject {
-  if (live.metadata.uid === undefined) return object
-  return { ...object, metadata: { ...object.metadata, uid: live.metadata.uid } }
+/** If the live object has been replaced or, where that matters, changed meanwhile, the write is a conflict. */
+function onlyOver(live: KubeObject, object: KubeObject, kind: ChildKind): KubeObject {
+  const { uid, resourceVersion } = live.metadata
+  const version = HEAVY.has(kind.title) && resourceVersion !== undefined ? { resourceVersion } : {}
+  const metadata = { ...object.metadata, ...(uid === undefined ? {} : { uid }), ...version }
+  return { ...object, metadata }
 }
 
 function deleteChild(kind: ChildKind, live: KubeObject): Action {

@@ -2,7 +2,8 @@
 // pass only reports it. Pure.
 
 import type { MemberView } from './members.ts'
-import { expectedRaftId } from '../../api/names.ts'
+import { expectedRaftId, incarnationOf, ordinalOf } from '../../api/names.ts'
+import type { RaftCluster } from '../../api/raft-cluster.ts'
 
 export interface Freeze {
   readonly reason: 'ClusterIdMismatch' | 'UnknownVoter'
@@ -11,7 +12,7 @@ export interface Freeze {
 
 export function freezeOf(
   members: readonly MemberView[],
-  known: { readonly token: string; readonly clusterId: string },
+  known: { readonly cluster: RaftCluster; readonly token: string; readonly clusterId: string },
 ): Freeze | undefined {
   for (const { name, report } of members) {
     if (report?.state !== 'running' || report.clusterId === undefined) continue
@@ -22,7 +23,6 @@ export function freezeOf(
       }
     }
   }
-  const names = new Set(members.map(({ name }) => name))
   for (const { name, report } of members) {
     if (report?.state !== 'running') continue
     const id = report.memberId
@@ -33,7 +33,7 @@ export function freezeOf(
       }
     }
     const stranger = report.configuration.find(
-      (other) => other.role === 'voter' && other.name !== '' && !names.has(other.name),
+      (other) => other.role === 'voter' && other.name !== '' && !isOurs(other, known),
     )
     if (stranger !== undefined) {
       return {
@@ -43,4 +43,15 @@ export function freezeOf(
     }
   }
   return undefined
+}
+
+/** Of this cluster, in any of its sizes, by name and identity. */
+function isOurs(
+  { id, name }: { readonly id: string; readonly name: string },
+  { cluster, token }: { readonly cluster: RaftCluster; readonly token: string },
+): boolean {
+  return (
+    ordinalOf(cluster.metadata.name, name) !== undefined &&
+    incarnationOf(token, name, id) !== undefined
+  )
 }

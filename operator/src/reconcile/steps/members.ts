@@ -1,9 +1,10 @@
 // Each member of the cluster as one pass sees it: its pod, its volume and its own words put together. Pure.
 
 import { unreachable } from '../../../../lib/assert.ts'
-import { expectedRaftId, memberName } from '../../api/names.ts'
+import { memberName } from '../../api/names.ts'
 import type { MemberRole } from '../../api/raft-cluster.ts'
 import type { ClaimFacts, MemberReport, MemberSighting, Observed, PodFacts } from '../observed.ts'
+import type { Roster, RosterEntry } from './roster.ts'
 
 /** A report counts this long while its pod is alive: a single lost answer is not news, and nothing is shown for ever. */
 export const REPORT_FRESH_SECONDS = 15
@@ -14,8 +15,10 @@ export const COMING_REASONS: ReadonlySet<string | undefined> = new Set(['NotRead
 export interface MemberView {
   readonly name: string
   readonly ordinal: number
-  /** What it has to be, of token, name and incarnation. */
-  readonly raftId: string
+  /** Its newest identity in the roster; undefined for a name that is not in it. */
+  readonly entry: RosterEntry | undefined
+  /** A vote of this name counts, whoever answers under it now. */
+  readonly isVoter: boolean
   readonly pod: PodFacts | undefined
   readonly claim: ClaimFacts | undefined
   /** Recent, and of a pod that is alive. */
@@ -29,23 +32,35 @@ export interface MemberView {
   readonly message: string | undefined
 }
 
+/** What members say, by name, where it still counts. */
+export function reportsOf(observed: Observed): ReadonlyMap<string, MemberReport> {
+  return new Map(
+    observed.pods.flatMap((pod) => {
+      const report = reportOf(pod, sightingOf(observed, pod.name))
+      return report === undefined ? [] : [[pod.name, report] as const]
+    }),
+  )
+}
+
+/** Everybody with an ordinal below `count`. */
 export function viewMembers(
   observed: Observed,
-  known: { readonly token: string; readonly replicas: number; readonly clusterId: string },
+  known: { readonly roster: Roster; readonly count: number; readonly clusterId: string },
 ): readonly MemberView[] {
   const { metadata, status } = observed.cluster
-  const { name } = metadata
   const hasStartedBefore = status.clusterId !== undefined
-  return Array.from({ length: known.replicas }, (_, ordinal) => {
-    const member = memberName(name, ordinal)
-    const pod = observed.pods.find((candidate) => candidate.name === member)
-    const sighting = observed.sightings.find((candidate) => candidate.name === member)
+  return Array.from({ length: known.count }, (_, ordinal) => {
+    const name = memberName(metadata.name, ordinal)
+    const own = known.roster.entries.filter((entry) => entry.name === name)
+    const pod = observed.pods.find((candidate) => candidate.name === name)
+    const sighting = sightingOf(observed, name)
     const report = reportOf(pod, sighting)
     const trouble = troubleOf({ pod, sighting, report, clusterId: known.clusterId })
     return {
-      name: member,
+      name,
       ordinal,
-      raftId: expectedRaftId(known.token, member, report?.incarnation ?? 1),
+      entry: own.at(-1),
+      isVoter: own.some(({ role }) => role === 'voter'),
       pod,
       claim: observed.claims.find((claim) => claim.ordinal === ordinal),
       report,
@@ -56,6 +71,10 @@ export function viewMembers(
       message: trouble?.message,
     }
   })
+}
+
+function sightingOf({ sightings }: Observed, name: string): MemberSighting | undefined {
+  return sightings.find((candidate) => candidate.name === name)
 }
 
 /** A process that is gone says nothing any more, however young its last report. */

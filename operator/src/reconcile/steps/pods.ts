@@ -1,7 +1,8 @@
 // What the operator does to pods: it labels them by role, and replaces those that never ran and never will under their old
 // template, because no controller does (a StatefulSet waits for such a pod for ever). Nothing that runs is touched. Pure.
 
-import { ROLE_LABEL, VOTER_LABEL } from '../../api/labels.ts'
+import { MEMBERSHIP_EPOCH_ANNOTATION, ROLE_LABEL, VOTER_LABEL } from '../../api/labels.ts'
+import { FIRST_EPOCHS } from '../../resources/config-map.ts'
 import { act, type Action, NOTHING, type StepResult, stop } from '../actions.ts'
 import type { PodFacts } from '../observed.ts'
 import type { MemberView } from './members.ts'
@@ -36,9 +37,27 @@ function isStuck(pod: PodFacts, revision: string): boolean {
   )
 }
 
-export function planLabels({ members, electorate, hasFormed }: Model): StepResult {
+export function planLabels(model: Model): StepResult {
+  const { views, electorate, hasFormed } = model
   if (!hasFormed) return NOTHING
-  return act(...members.flatMap((member) => labelsFor(member, electorate.leader?.member.name)))
+  return act(
+    ...views.flatMap((member) => labelsFor(member, electorate.leader?.member.name)),
+    ...nudges(model),
+  )
+}
+
+/** A kubelet brings a changed ConfigMap within a minute or two, and at once to a pod that has changed itself. */
+function nudges({ observed, recorded, render }: Model): readonly Action[] {
+  const epoch = String(render.membership.epoch)
+  // The first document needs no haste: every pod is made with it.
+  if (String(recorded?.epoch) !== epoch || render.membership.epoch <= FIRST_EPOCHS.Running)
+    return []
+  return observed.pods
+    .filter((pod) => !pod.isTerminating && pod.membershipEpoch !== epoch)
+    .map(({ name, uid }) => {
+      const annotations = { [MEMBERSHIP_EPOCH_ANNOTATION]: epoch }
+      return { type: 'annotatePod', name, uid, annotations }
+    })
 }
 
 function labelsFor(member: MemberView, leader: string | undefined): readonly Action[] {

@@ -23,7 +23,7 @@ const LAG_ENTRIES_SHOWN = 1000
 const MESSAGE_LENGTH_MAX = 1000
 
 export function deriveStatus(model: Model): RaftClusterStatus {
-  const { cluster, observed, electorate, members, replicas } = model
+  const { cluster, observed, electorate, members, founders, hasFormed, undertaking } = model
   const { name, generation } = cluster.metadata
   const findings = findingsOf(model)
   const ready = readyOf(model, findings)
@@ -39,7 +39,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
   return defined({
     observedGeneration: generation,
     phase: phaseOf(model, conditions),
-    ready: `${electorate.healthy}/${replicas}`,
+    ready: `${electorate.healthy}/${hasFormed ? cluster.spec.replicas : founders}`,
     replicas: observed.pods.length,
     readyReplicas: electorate.healthy,
     updatedReplicas: updated,
@@ -50,6 +50,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     membershipEpoch: epochOf(model),
     leader: leaderOf(model),
     operation: operationOf(model),
+    replacements: undertaking.replacements.length === 0 ? undefined : undertaking.replacements,
     members: members.map((member) => memberStatus(member, model)),
     endpoints: members.map((member) => memberUrl(cluster, member.name, PORTS.client)),
     connection: {
@@ -96,11 +97,26 @@ function readyOf(model: Model, findings: readonly Finding[]): Finding {
     const reason = health.reason
     if (reason !== 'AllHealthy' && reason !== 'NotBootstrapped') return blocked(reason, health)
   }
+  const underWay = UNDER_WAY[model.undertaking.operation?.type ?? '']
+  if (underWay !== undefined) return blocked(underWay, progress)
   const update = find('UpToDate')
   if (update.status === 'False') return blocked('RolloutPending', update)
   const leader = model.electorate.leader?.member.name ?? 'none'
   const message = `every member serves, ${leader} leads`
   return { type, status: 'True', reason: 'Healthy', message }
+}
+
+const UNDER_WAY: Readonly<Record<string, Extract<Finding, { type: 'Ready' }>['reason']>> = {
+  ScaleUp: 'Scaling',
+  ScaleDown: 'Scaling',
+  Replace: 'Replacing',
+}
+
+const OPERATION_PHASES: Readonly<Record<string, Phase>> = {
+  ScaleUp: 'Scaling',
+  ScaleDown: 'Scaling',
+  Replace: 'Healing',
+  Rollout: 'Updating',
 }
 
 function phaseOf(model: Model, conditions: readonly Condition[]): Phase {
@@ -114,10 +130,13 @@ function phaseOf(model: Model, conditions: readonly Condition[]): Phase {
   if (reasonOf('Bootstrapped') === 'ForeignCluster') return 'Failed'
   if (is('RecoveryRequired', 'True')) return 'NoQuorum'
   if (hasFormed && is('QuorumAvailable', 'False')) return 'NoQuorum'
+  const underWay = OPERATION_PHASES[model.undertaking.operation?.type ?? '']
+  if (underWay === 'Healing' && !cluster.spec.paused) return underWay
   if (hasFormed && is('Degraded', 'True')) return 'Degraded'
   if (reasonOf('Progressing') === 'Rejected') return hasFormed ? 'Degraded' : 'Failed'
   if (cluster.spec.paused) return 'Paused'
   if (!hasFormed) return history === 'none' ? 'Pending' : 'Bootstrapping'
+  if (underWay !== undefined) return underWay
   return is('Ready', 'True') ? 'Healthy' : 'Updating'
 }
 
@@ -128,7 +147,7 @@ function leaderOf({ electorate, cluster, observed }: Model): LeaderStatus | unde
   const isSame = before?.name === leader.member.name && before.term === leader.term
   return {
     name: leader.member.name,
-    raftId: leader.member.report?.memberId ?? leader.member.raftId,
+    raftId: leader.member.report?.memberId ?? leader.member.entry?.raftId ?? '',
     term: leader.term,
     since: isSame ? before.since : observed.now,
   }
@@ -166,7 +185,7 @@ function lagOf(member: MemberView, leader: MemberView | undefined): number | und
 }
 
 function operationOf(model: Model): OperationStatus | undefined {
-  const { cluster, hasFormed, observed, replicas, history } = model
+  const { cluster, hasFormed, observed, founders, history, undertaking } = model
   const deletion = deletionStep(model)
   if (deletion !== undefined) {
     const startedAt = cluster.metadata.deletionTimestamp
@@ -177,6 +196,7 @@ function operationOf(model: Model): OperationStatus | undefined {
       message: deletion.message.slice(0, MESSAGE_LENGTH_MAX),
     })
   }
+  if (undertaking.operation !== undefined) return undertaking.operation
   if (hasFormed || history !== 'bootstrapping' || latchesOf(model).bootstrap === undefined) {
     return undefined
   }
@@ -184,9 +204,9 @@ function operationOf(model: Model): OperationStatus | undefined {
   return {
     type: 'Bootstrap',
     step: answering < model.electorate.quorum ? 'WaitForPods' : 'WaitForQuorum',
-    toReplicas: replicas,
+    toReplicas: founders,
     startedAt: cluster.status.bootstrap?.startedAt ?? observed.now,
-    message: `${answering} of ${replicas} members take part`,
+    message: `${answering} of ${founders} members take part`,
   }
 }
 

@@ -1,0 +1,60 @@
+// Whether a member may be disturbed or the membership changed now: the one place that says so, for every operation. It
+// answers with the first thing that speaks against it, for people to read. Pure.
+
+import type { Facts } from './facts.ts'
+import type { MemberView } from './members.ts'
+
+/** Log entries a voter may be behind what is committed while something else is taken away from the cluster. */
+const LAG_ENTRIES_MAX = 1000
+
+export interface Disruption {
+  /** Whom it takes away, if anybody; what is wrong with this one does not count. */
+  readonly subject?: string
+  /** Names of the voters there are when it is done. */
+  readonly voters: readonly string[]
+  /** Not to heal something: then everything that stays has to be well, and to have been so for a while. */
+  readonly isPlanned: boolean
+}
+
+/** Undefined: nothing speaks against it. */
+export function mayDisrupt(facts: Facts, disruption: Disruption): string | undefined {
+  const { electorate, freeze, isRosterCurrent, views } = facts
+  const { subject, voters, isPlanned } = disruption
+  if (freeze !== undefined) return freeze.message
+  const leader = electorate.leader?.member
+  if (leader === undefined) return 'no leader is confirmed by a majority'
+  if (!leader.isFresh || !leader.healthy || !isRosterCurrent) {
+    return `${leader.name} leads and has not confirmed a read in this pass`
+  }
+  const others = views.filter(({ name, isVoter }) => isVoter && name !== subject)
+  const ending = others.find(({ pod }) => pod?.isTerminating === true)
+  if (ending !== undefined) return `${ending.name} is ending`
+  const staying = views.filter(({ name }) => voters.includes(name) && name !== subject)
+  const healthy = staying.filter(isServing).length
+  const quorum = Math.floor(voters.length / 2) + 1
+  if (healthy < quorum) {
+    return `${healthy} of ${voters.length} voters would be healthy, ${quorum} are needed`
+  }
+  return isPlanned ? unwell(facts, staying) : undefined
+}
+
+function isServing({ healthy, isFresh }: MemberView): boolean {
+  return healthy && isFresh
+}
+
+/** A planned disturbance waits until all that stay are well. */
+function unwell(facts: Facts, staying: readonly MemberView[]): string | undefined {
+  const { cluster, observed, electorate } = facts
+  const { minHealthySeconds } = cluster.spec.update
+  const committed = electorate.leader?.member.report?.committed ?? 0
+  for (const { name, healthy, reason, report, isFresh } of staying) {
+    if (!healthy || !isFresh) return `${name} is not healthy (${reason ?? 'silent'})`
+    const lag = committed - (report?.applied ?? 0)
+    if (lag > LAG_ENTRIES_MAX) return `${name} is ${lag} entries behind`
+    const before = cluster.status.members?.find((member) => member.name === name)
+    if (before === undefined || !before.healthy) return `${name} has just become healthy`
+    const seconds = (Date.parse(observed.now) - Date.parse(before.lastTransitionTime)) / 1000
+    if (seconds < minHealthySeconds) return `${name} has been healthy for ${seconds} s only`
+  }
+  return undefined
+}

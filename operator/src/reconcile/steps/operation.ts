@@ -1,0 +1,164 @@
+// Which operation is under way, and how it goes on: one at a time. What was begun is on record in the status before anything
+// is done for it, and it goes on until it has ended, whatever the spec says meanwhile; only a change of size can be turned
+// round. Pure.
+
+import { unreachable } from '../../../../lib/assert.ts'
+import type { OperationStatus, ReplacementStatus } from '../../api/raft-cluster.ts'
+import { type Action, NOTHING, stop, type StepResult } from '../actions.ts'
+import type { Advance } from './advance.ts'
+import type { Facts } from './facts.ts'
+import { advanceReplace, deferralOf, lossOf, recentReplacements } from './replace.ts'
+import { advanceScaleDown, advanceScaleUp, retargeted, scaleNeeded } from './scale.ts'
+
+export interface Undertaking {
+  /** As the status shall say it; undefined: nothing is under way. */
+  readonly operation: OperationStatus | undefined
+  /** What this pass does for it. None in the pass that begins it. */
+  readonly actions: readonly Action[]
+  /** The operation that has ended with this pass. */
+  readonly ended?: OperationStatus
+  /** The operation that this one has turned round. */
+  readonly turned?: OperationStatus
+  /** A lost member that is not replaced yet, and what keeps it from being. */
+  readonly deferred?: { readonly member: string; readonly why: string }
+  readonly replacements: readonly ReplacementStatus[]
+}
+
+const MESSAGE_LENGTH_MAX = 1000
+/** Between two looks while something is waited for. */
+const OPERATION_SECONDS = 1
+const ACTED_SECONDS = 0.25
+
+export function undertakingOf(facts: Facts): Undertaking {
+  const replacements = recentReplacements(facts)
+  const latched = latchedOf(facts)
+  if (!facts.hasFormed || facts.isDeleting) return idle(replacements)
+  if (isHeld(facts)) return { operation: latched, actions: [], replacements }
+  return latched === undefined ? begin(facts) : goOn(facts, latched)
+}
+
+function idle(replacements: readonly ReplacementStatus[]): Undertaking {
+  return { operation: undefined, actions: [], replacements }
+}
+
+/** People come first. */
+function isHeld({ cluster, conflicts, freeze, hasFinalizer }: Facts): boolean {
+  return cluster.spec.paused || conflicts.length > 0 || freeze !== undefined || !hasFinalizer
+}
+
+function latchedOf({ cluster }: Facts): OperationStatus | undefined {
+  const { operation } = cluster.status
+  return operation?.type === 'Bootstrap' || operation?.type === 'Delete' ? undefined : operation
+}
+
+function goOn(facts: Facts, latched: OperationStatus): Undertaking {
+  const replacements = recentReplacements(facts)
+  const isScale = latched.type === 'ScaleUp' || latched.type === 'ScaleDown'
+  const operation = isScale ? retargeted(facts, latched) : latched
+  const isTurned = operation.type !== latched.type
+  const advance = advanceOf(facts, operation)
+  if (advance.isDone === true) {
+    return { ...idle(replacements), ended: latched, ...(isTurned ? { turned: latched } : {}) }
+  }
+  return {
+    operation: inStep(facts, operation, advance),
+    // What was decided only now is done in the next pass, when it is on record.
+    actions: operation === latched ? advance.actions : [],
+    ...(isTurned ? { turned: latched } : {}),
+    replacements,
+  }
+}
+
+/** Healing comes before anything that somebody has asked for. */
+function begin(facts: Facts): Undertaking {
+  const replacements = recentReplacements(facts)
+  const { now } = facts.observed
+  // As long as nobody says who belongs to the cluster, nothing is begun.
+  if (!facts.isRosterCurrent) return idle(replacements)
+  const loss = lossOf(facts)
+  if (loss !== undefined) {
+    const { member, reason } = loss
+    const why = deferralOf(facts, loss)
+    if (why !== undefined) {
+      return { ...idle(replacements), deferred: { member: member.name, why } }
+    }
+    const volume = reason === 'AwaitingReplacement' ? undefined : member.claim?.uid
+    const operation: OperationStatus = {
+      type: 'Replace',
+      step: 'Begin',
+      member: member.name,
+      startedAt: now,
+      ...(volume === undefined ? {} : { volume }),
+    }
+    const begun = { member: member.name, startedAt: now, reason }
+    const counted = reason === 'Unfinished' ? replacements : [...replacements, begun]
+    return started(facts, operation, counted)
+  }
+  const { replicas } = facts.cluster.spec
+  const type = scaleNeeded(facts, replicas)
+  if (type === undefined) return idle(replacements)
+  const fromReplicas = facts.electorate.voters
+  const operation: OperationStatus = {
+    type,
+    step: 'Begin',
+    fromReplicas,
+    toReplicas: replicas,
+    startedAt: now,
+  }
+  return started(facts, operation, replacements)
+}
+
+function started(
+  facts: Facts,
+  operation: OperationStatus,
+  replacements: readonly ReplacementStatus[],
+): Undertaking {
+  const advance = advanceOf(facts, operation)
+  return { operation: inStep(facts, operation, advance), actions: [], replacements }
+}
+
+function advanceOf(facts: Facts, operation: OperationStatus): Advance {
+  switch (operation.type) {
+    case 'ScaleUp':
+      return advanceScaleUp(facts, operation)
+    case 'ScaleDown':
+      return advanceScaleDown(facts, operation)
+    case 'Replace':
+      return advanceReplace(facts, operation)
+    case 'Rollout':
+    case 'Bootstrap':
+    case 'Delete':
+      return { step: operation.step, message: '', actions: [], isDone: true }
+    default:
+      return unreachable(operation.type)
+  }
+}
+
+/** The time of a step is that of its beginning. */
+function inStep(facts: Facts, operation: OperationStatus, advance: Advance): OperationStatus {
+  const { observed } = facts
+  const { step, member } = advance
+  // Whom a replacement is about does not change with its steps.
+  const about = operation.type === 'Replace' ? operation.member : member
+  const isSame = operation.step === step && operation.member === about
+  const { member: _, ...rest } = operation
+  const said = observed.refusal === undefined ? '' : ` (${observed.refusal.message})`
+  return {
+    ...rest,
+    step,
+    ...(about === undefined ? {} : { member: about }),
+    stepStartedAt: isSame ? (operation.stepStartedAt ?? observed.now) : observed.now,
+    message: `${about === undefined ? '' : `${about}: `}${advance.message}${said}`.slice(
+      0,
+      MESSAGE_LENGTH_MAX,
+    ),
+  }
+}
+
+/** The pass ends with it: what it did changes everything else. */
+export function planOperation({ undertaking }: { readonly undertaking: Undertaking }): StepResult {
+  const { operation, actions, ended } = undertaking
+  if (operation === undefined)
+    return ended === undefined ? NOTHING : stop(ACTED_SECONDS, 'OperationEnded')
+  return stop(actions.length > 0 ? ACTED_SECONDS : OPERATION_SECONDS, operation.step, actions)
+}

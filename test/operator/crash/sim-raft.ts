@@ -1,0 +1,187 @@
+// One Raft cluster as the operator meets it, reduced to its membership: who has a vote, which changes are refused, what is
+// acknowledged and on which disks it lies. A disk that votes under an identity which another disk has promised something
+// as, and an acknowledged write that no possible leader has, are counted: neither must ever happen.
+
+import { unreachable } from '../../../lib/assert.ts'
+import { memberIdOf } from '../../../lib/identity.ts'
+import type {
+  ChangeAnswer,
+  ChangeRequest,
+} from '../../../operator/src/member-client/member-client.ts'
+
+const LEARNERS_MAX = 2
+const FIRST_ENTRIES = 5000
+/** Entries a learner gets in one step. */
+const CATCH_UP = 1500
+const PROMOTE_LAG_MAX = 1000
+
+/** What a disk remembers of the cluster; one for each volume. */
+export interface Disk {
+  /** As which member it takes part; undefined while it is blank. */
+  id: string | undefined
+  name: string
+  incarnation: number
+  /** How much of the log it has. */
+  holds: number
+  isTombstoned: boolean
+  isCorrupt: boolean
+}
+
+export interface Configuration {
+  readonly epoch: number
+  readonly members: ReadonlyMap<
+    string,
+    { readonly name: string; readonly role: 'voter' | 'learner' }
+  >
+}
+
+export class SimRaft {
+  readonly #token: string
+  configuration: Configuration
+  committed = 0
+  readonly removed = new Set<string>()
+  /** Which disk has taken part as which member. */
+  readonly #disks = new Map<string, Disk>()
+  leader: string | undefined
+  term = 0
+  /** Broken promises, in words. */
+  readonly breaches: string[] = []
+
+  constructor(token: string, founders: readonly string[]) {
+    this.#token = token
+    const members = founders.map(
+      (name) => [memberIdOf(token, name, 1), { name, role: 'voter' }] as const,
+    )
+    this.configuration = { epoch: 0, members: new Map(members) }
+  }
+
+  get voters(): readonly string[] {
+    return [...this.configuration.members].flatMap(([id, { role }]) =>
+      role === 'voter' ? [id] : [],
+    )
+  }
+
+  /** One moment of those disks that run and reach each other. */
+  step(running: readonly Disk[]): void {
+    for (const disk of running) {
+      if (disk.id !== undefined && this.removed.has(disk.id)) disk.isTombstoned = true
+    }
+    const able = running.filter((disk) => !disk.isTombstoned && this.#takesPart(disk))
+    const voting = able.filter(({ id }) => this.voters.includes(id!))
+    if (voting.length < Math.floor(this.voters.length / 2) + 1) {
+      this.leader = undefined
+      return
+    }
+    if (!voting.some(({ id }) => id === this.leader)) this.#elect(voting)
+    this.committed += 1
+    for (const disk of voting) disk.holds = this.committed
+    for (const disk of able) disk.holds = Math.min(this.committed, disk.holds + CATCH_UP)
+  }
+
+  /** A member that joins keeps the promises of its identity from its first moment. */
+  #takesPart(disk: Disk): boolean {
+    const { id } = disk
+    if (id === undefined || !this.configuration.members.has(id)) return false
+    const before = this.#disks.get(id)
+    if (before !== undefined && before !== disk && this.voters.includes(id)) {
+      this.breaches.push(`a blank disk takes part as the voter ${disk.name}@${disk.incarnation}`)
+    }
+    this.#disks.set(id, disk)
+    return true
+  }
+
+  /** Whoever has most of the log: a majority never elects anybody else. */
+  #elect(voting: readonly Disk[]): void {
+    const best = voting.toSorted((left, right) => right.holds - left.holds)[0]!
+    this.term += 1
+    this.leader = best.id
+    // With its first leader the cluster has a history.
+    if (this.term === 1) this.committed = FIRST_ENTRIES
+    else if (best.holds < this.committed) {
+      this.breaches.push(`${best.name} leads with ${best.holds} of ${this.committed} entries`)
+    }
+  }
+
+  /** As member/src/node/membership.ts answers. `running` are the ids that the leader hears. */
+  change(
+    request: ChangeRequest,
+    options: { readonly asked: string; readonly epoch: number; readonly running: readonly Disk[] },
+  ): ChangeAnswer {
+    const { asked, epoch, running } = options
+    if (this.leader === undefined || this.leader !== asked) return refused('NOT_LEADER')
+    if (request.type === 'transfer') return this.#transfer(request.target, running)
+    if (this.#isSo(request)) return { kind: 'done' }
+    if (epoch !== this.configuration.epoch) return refused('MEMBERSHIP_CONFLICT')
+    const next = new Map(this.configuration.members)
+    const problem = this.#apply(request, next, running)
+    if (problem !== undefined) return problem
+    const voters = [...next].filter(([, { role }]) => role === 'voter').map(([id]) => id)
+    const heard = voters.filter((id) => running.some((disk) => disk.id === id)).length
+    if (2 * heard <= voters.length) return refused('MEMBERSHIP_UNSAFE')
+    if (!voters.includes(asked) && voters.length < 2) return refused('MEMBERSHIP_UNSAFE')
+    for (const id of this.configuration.members.keys()) if (!next.has(id)) this.removed.add(id)
+    this.committed += 1
+    this.configuration = { epoch: this.committed, members: next }
+    if (!voters.includes(asked)) this.leader = undefined
+    return { kind: 'done' }
+  }
+
+  #transfer(target: string, running: readonly Disk[]): ChangeAnswer {
+    const heir = running.find((disk) => disk.name === target && this.voters.includes(disk.id ?? ''))
+    if (heir === undefined || heir.holds < this.committed - 1) return refused('NOT_READY')
+    this.leader = heir.id
+    this.term += 1
+    return { kind: 'done' }
+  }
+
+  #isSo(request: Exclude<ChangeRequest, { type: 'transfer' }>): boolean {
+    const { members } = this.configuration
+    switch (request.type) {
+      case 'add':
+        return members.has(memberIdOf(this.#token, request.name, request.incarnation))
+      case 'promote':
+        return request.ids.every((id) => this.voters.includes(id))
+      case 'remove':
+        return !members.has(request.id)
+      case 'replace':
+        return !members.has(request.removed) && this.voters.includes(request.promoted)
+      default:
+        return unreachable(request)
+    }
+  }
+
+  #apply(
+    request: Exclude<ChangeRequest, { type: 'transfer' }>,
+    next: Map<string, { readonly name: string; readonly role: 'voter' | 'learner' }>,
+    running: readonly Disk[],
+  ): ChangeAnswer | undefined {
+    if (request.type === 'add') {
+      const id = memberIdOf(this.#token, request.name, request.incarnation)
+      if (this.removed.has(id)) return refused('MEMBERSHIP_CONFLICT', 'removed')
+      const learners = [...next.values()].filter(({ role }) => role === 'learner').length
+      if (learners >= LEARNERS_MAX) return refused('MEMBERSHIP_UNSAFE')
+      next.set(id, { name: request.name, role: 'learner' })
+      return undefined
+    }
+    if (request.type === 'remove') {
+      next.delete(request.id)
+      return undefined
+    }
+    const promoted = request.type === 'promote' ? request.ids : [request.promoted]
+    for (const id of promoted) {
+      const known = next.get(id)
+      const disk = running.find((one) => one.id === id)
+      if (known === undefined) return refused('INVALID_ARGUMENT')
+      if (disk === undefined || this.committed - disk.holds > PROMOTE_LAG_MAX) {
+        return refused('NOT_READY')
+      }
+      next.set(id, { ...known, role: 'voter' })
+    }
+    if (request.type === 'replace') next.delete(request.removed)
+    return undefined
+  }
+}
+
+function refused(code: string, reason?: string): ChangeAnswer {
+  return { kind: 'refused', code, detail: code, ...(reason === undefined ? {} : { reason }) }
+}
