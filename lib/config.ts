@@ -11,6 +11,8 @@ export interface SettingNames {
   readonly aliases: readonly string[]
   /** A switch takes no value (`-help`); it exists on the command line only. */
   readonly isSwitch?: boolean
+  /** `-flag` alone means `-flag=true`; environment and file say true or false. */
+  readonly isBoolean?: boolean
 }
 
 export type SettingSource = 'flag' | 'environment' | 'file'
@@ -188,6 +190,8 @@ function readFlags(
       else if (attached !== 'false') {
         problems.push({ kind: 'usage', field, given: attached, reason: 'takes no value' })
       }
+    } else if (setting.isBoolean === true) {
+      result.values.set(setting.name, { text: attached ?? 'true', field, source: 'flag' })
     } else {
       const next = attached ?? argv[i + 1]
       if (next === undefined || (attached === undefined && isFlag(next, names))) {
@@ -301,7 +305,7 @@ function readFileSettings(
     }
     const text = textOf(value)
     if (text === undefined) {
-      const accepted = 'a string, a number or a list of strings'
+      const accepted = 'a string, a number, true or false, or a list of strings'
       problems.push({ kind: 'refused', field, reason: 'has a value of the wrong type', accepted })
     } else {
       putOnce(values, { setting, given: { text, field, source: 'file' } }, problems)
@@ -318,7 +322,7 @@ function unknownKey(key: string, names: SpelledNames): string {
 
 function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  if (typeof value === 'number') return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (Array.isArray(value) && value.every((item) => typeof item === 'string'))
     return value.join(',')
   return undefined

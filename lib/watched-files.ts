@@ -53,19 +53,13 @@ export class WatchedFiles {
   /** Reads them for the first time and goes on looking until `stop`. Never rejects. */
   async start(): Promise<FileContents> {
     await this.#read()
-    this.follow()
-    return this.#contents
-  }
-
-  /** Goes on looking from contents that were read before; with none, the first look counts as a change. */
-  follow(contents?: FileContents): void {
-    if (contents !== undefined) this.#contents = contents
-    if (this.#isStopped) return
+    if (this.#isStopped) return this.#contents
     const { timers, periodMs = WATCH_PERIOD_MS } = this.#options
     this.#timer = timers.every(periodMs, () => {
       // A volume that hangs holds one look, not one for each second.
       if (!this.#isLooking) void this.look()
     })
+    return this.#contents
   }
 
   stop(): void {

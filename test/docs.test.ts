@@ -8,6 +8,7 @@ import { Registry } from '../lib/metrics.ts'
 import { registerProcessMetrics } from '../lib/process-metrics.ts'
 import { NodeMetrics } from '../member/src/metrics.ts'
 import { OperatorMetrics, registerOperatorFigures } from '../operator/src/metrics.ts'
+import { registerExpiry } from '../member/src/security.ts'
 import { registerRestMetrics } from '../member/src/rest/metrics.ts'
 
 const none = () => 0
@@ -21,6 +22,7 @@ const REGISTRARS: readonly ((registry: Registry) => void)[] = [
   (registry) => {
     new NodeMetrics(registry).observe({ status: unread, pendingCount: 0 })
   },
+  (registry) => registerExpiry(registry, () => []),
   (registry) => {
     registerRestMetrics(registry, { inFlight: none, heldBodyBytes: none, openConnections: none })
   },

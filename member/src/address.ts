@@ -10,6 +10,8 @@ export interface HostPort {
 }
 
 export interface ListenAddress extends HostPort {
+  /** Whether the URL says https. */
+  readonly isSecure: boolean
   /** Canonical: lower case, no trailing slash, port always given. */
   readonly url: string
 }
@@ -25,10 +27,17 @@ const HOST_NAME =
 export function parseListenUrl(text: string): Parsed<ListenAddress> {
   const parsed = parseUrl(text)
   if (!parsed.ok) return parsed
-  const { host, port, url } = parsed.value
-  if (host === 'localhost') return { ok: true, value: { host: '127.0.0.1', port, url } }
+  const { host } = parsed.value
+  if (host === 'localhost') return { ok: true, value: { ...parsed.value, host: '127.0.0.1' } }
   if (isIP(host) === 0) return refused(`expected IP in URL for binding (${text})`)
-  return { ok: true, value: { host, port, url } }
+  return parsed
+}
+
+/** As {@link parseListenUrl}, for what is never served with TLS. */
+export function parsePlainListenUrl(text: string): Parsed<ListenAddress> {
+  const parsed = parseListenUrl(text)
+  if (parsed.ok && parsed.value.isSecure) return refused('is always served without TLS')
+  return parsed
 }
 
 /** Takes a name or an IP that others can reach; returns the canonical URL. */
@@ -70,9 +79,14 @@ export function isOverlapping(a: HostPort, b: HostPort): boolean {
   return isIP(a.host) === isIP(b.host) && (isWildcard(a.host) || isWildcard(b.host))
 }
 
-/** `http://host:port`, with brackets where they belong. */
-export function httpUrl({ host, port }: HostPort): string {
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+/** `http://host:port`, with brackets where they belong; `https` when it is secure. */
+export function httpUrl({ host, port, isSecure }: HostPort & { isSecure?: boolean }): string {
+  const scheme = isSecure === true ? 'https' : 'http'
+  return `${scheme}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+}
+
+export function isSecureUrl(url: string): boolean {
+  return url.startsWith('https:')
 }
 
 /** The host of a canonical URL, without brackets. */
@@ -84,8 +98,7 @@ function parseUrl(text: string): Parsed<ListenAddress> {
   const match = /^([a-z][a-z0-9+.-]*):\/\/(\[[^\]]*\]|[^:/?#[\]@]*)(?::([0-9]*))?(.*)$/is.exec(text)
   if (match === null) return refused('is not a URL')
   const scheme = match[1]!.toLowerCase()
-  if (scheme === 'https') return refused('TLS is not supported yet')
-  if (scheme !== 'http') return refused(`has the unknown scheme ${scheme}`)
+  if (scheme !== 'http' && scheme !== 'https') return refused(`has the unknown scheme ${scheme}`)
   const rest = match[4]!
   if (rest !== '' && rest !== '/') return refused('has more than a scheme, a host and a port')
   if (match[3] === undefined || match[3] === '') return refused('has no port')
@@ -96,7 +109,8 @@ function parseUrl(text: string): Parsed<ListenAddress> {
   const isHost = bracketed ? isIP(spelled) === 6 : isIP(spelled) === 4 || isHostName(spelled)
   if (!isHost) return refused(spelled === '' ? 'has no host' : 'has a malformed host')
   const host = bracketed ? hostOf(`http://[${spelled}]`) : spelled
-  return { ok: true, value: { host, port, url: httpUrl({ host, port }) } }
+  const isSecure = scheme === 'https'
+  return { ok: true, value: { host, port, isSecure, url: httpUrl({ host, port, isSecure }) } }
 }
 
 /** A last label of digits only is a mistyped IPv4 address, as in the URL standard. */

@@ -20,6 +20,7 @@ import {
   parseAdvertiseUrl,
   parseListenAddress,
   parseListenUrl,
+  parsePlainListenUrl,
 } from './address.ts'
 import {
   ELECTION_HEARTBEATS_MIN,
@@ -57,6 +58,7 @@ import {
   MEMBER_SWITCHES,
   UNSUPPORTED_ETCD_SETTINGS,
 } from './settings.ts'
+import { checkTlsFiles, checkTlsUrls, type MemberTls, readTls } from './tls-config.ts'
 
 /** Frozen. URLs are canonical: lower case, port always given, no trailing slash. */
 export interface MemberConfig {
@@ -86,6 +88,7 @@ export interface MemberConfig {
   readonly quotaBackendBytes: number | undefined
   readonly maxRequestBytes: number
   readonly logLevel: LogLevel
+  readonly tls: MemberTls
 }
 
 /** What a configuration is read from; tests bring their own. */
@@ -135,6 +138,8 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
   checkListeners(config, reader)
   checkTiming(config, reader)
   checkDataDir(config, reader)
+  checkTlsUrls(config, reader)
+  checkTlsFiles(config.tls, reader)
   const problems = [...gathered.problems, ...reader.problems]
   if (problems.length > 0) {
     return { kind: 'refused', problems, terminationLog: config.terminationLog }
@@ -154,7 +159,12 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
   const peer = readUrls(reader, 'peer', { host: '127.0.0.1', port: 2380 })
   const apiListen = reader.read('api-addr', { host: '::', port: 8080 }, parseListenAddress)
   const apiHost = isWildcard(apiListen.host) ? hostOf(client.advertise[0]!) : apiListen.host
-  const apiUrl = httpUrl({ host: apiHost, port: apiListen.port })
+  const dataDir = reader.read('data-dir', resolve(workingDirectory, 'data', name), (text) =>
+    parseDataDir(text, workingDirectory),
+  )
+  const tls = readTls(reader, { dataDir, workingDirectory })
+  const isApiSecure = tls.client !== undefined
+  const apiUrl = httpUrl({ host: apiHost, port: apiListen.port, isSecure: isApiSecure })
   const self = { name, peerUrls: peer.advertise }
   reader.read('log-format', 'json', oneOf(['json']))
   const quotaBackendBytes = reader.read(
@@ -164,9 +174,7 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
   )
   return {
     name,
-    dataDir: reader.read('data-dir', resolve(workingDirectory, 'data', name), (text) =>
-      parseDataDir(text, workingDirectory),
-    ),
+    dataDir,
     listenClient: client.listen,
     listenPeer: peer.listen,
     advertiseClientUrls: client.advertise,
@@ -176,7 +184,7 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
     initialCluster: reader.read('initial-cluster', [self], parseInitialCluster),
     initialClusterState: reader.read('initial-cluster-state', 'new', oneOf(['new', 'existing'])),
     initialClusterToken: reader.read('initial-cluster-token', 'raftbase', parseToken),
-    listenMetrics: reader.read('listen-metrics-urls', [], listOf(parseListenUrl)),
+    listenMetrics: reader.read('listen-metrics-urls', [], listOf(parsePlainListenUrl)),
     membershipFile: reader.read('membership-file', undefined, (text) =>
       parsePath(text, workingDirectory),
     ),
@@ -197,6 +205,7 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
       integerIn(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX),
     ),
     logLevel: reader.read('log-level', 'info', oneOf(LOG_LEVELS)),
+    tls,
   }
 }
 
@@ -210,7 +219,7 @@ function readUrls(
   const advertiseName = `advertise-${kind}-url` as const
   const listen = reader.read(
     listenName,
-    [{ ...fallback, url: httpUrl(fallback) }],
+    [{ ...fallback, isSecure: false, url: httpUrl(fallback) }],
     listOf(parseListenUrl),
   )
   const urls = listen.map((address) => address.url)

@@ -13,7 +13,7 @@ import { MEMBERSHIP_BYTES_MAX } from '../../lib/membership-file.ts'
 import { Registry } from '../../lib/metrics.ts'
 import { randomId, systemPrng } from '../../lib/prng.ts'
 import { registerProcessMetrics } from '../../lib/process-metrics.ts'
-import type { HostPort } from './address.ts'
+import type { HostPort, ListenAddress } from './address.ts'
 import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
 import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
@@ -29,6 +29,7 @@ import { askForCluster, askPeers } from './questions.ts'
 import { createRestApp, type RestServer } from './rest/app.ts'
 import { REST_LIMITS } from './rest/limits.ts'
 import { createProbeServer } from './rest/probe-listener.ts'
+import { type MemberSecurity, openSecurity } from './security.ts'
 import {
   DEFAULT_TRANSPORT_LIMITS,
   PEER_PROTOCOL_VERSION,
@@ -91,7 +92,13 @@ async function openAll(options: OpenOptions): Promise<void> {
   })
   const metrics = new NodeMetrics(registry)
   metrics.observe(host)
-  const starter = createStarter({ ...options, host, metrics })
+  const security = await lifecycle.start({
+    name: 'certificates',
+    open: () => openSecurity({ config, log, registry }),
+    close: async (opened) => opened.stop(),
+  })
+  if (security.status !== undefined) host.reportTls(security.status)
+  const starter = createStarter({ ...options, host, metrics, security })
   for (const address of config.listenMetrics) {
     await lifecycle.start({
       name: 'probes',
@@ -109,13 +116,13 @@ async function openAll(options: OpenOptions): Promise<void> {
   })
   await lifecycle.start({
     name: 'rest',
-    open: () => openRest({ config, host, log, registry }),
+    open: () => openRest({ config, host, log, registry, security }),
     close: (app) => app.close(),
   })
   for (const address of config.listenClient) {
     await lifecycle.start({
       name: 'client listener',
-      open: () => openClient({ address, host, config }),
+      open: () => openClient({ address, host, config, security }),
       close: closeServer,
     })
   }
@@ -130,13 +137,17 @@ async function openAll(options: OpenOptions): Promise<void> {
 }
 
 function createStarter(
-  options: OpenOptions & { readonly host: MemberHost; readonly metrics: NodeMetrics },
+  options: OpenOptions & {
+    readonly host: MemberHost
+    readonly metrics: NodeMetrics
+    readonly security: MemberSecurity
+  },
 ): Starter {
   const { config, log, host } = options
   const onFailure = (error: unknown): void => options.onFailure(asError(error))
   const membership = membershipSource(config, { log, host })
   // One for everything that resolves names: each name is looked up once at a time.
-  const network = tcpNetwork()
+  const network = tcpNetwork(options.security.peer)
   return new Starter({
     host,
     configured: {
@@ -273,14 +284,16 @@ async function openRest(options: {
   host: MemberHost
   log: Logger
   registry: Registry
+  security: MemberSecurity
 }): Promise<RestServer> {
-  const { config, host, log, registry } = options
+  const { config, host, log, registry, security } = options
   const limits = {
     ...REST_LIMITS,
     requestBytesMax: config.maxRequestBytes,
     connectionsMax: Math.min(REST_LIMITS.connectionsMax, connectionsMax(config)),
   }
   const app = createRestApp({ node: host, log, metrics: registry, limits })
+  security.secureFront(app.server)
   try {
     await app.listen({ ...config.apiListen })
   } catch (error) {
@@ -291,16 +304,18 @@ async function openRest(options: {
 }
 
 function openClient(options: {
-  address: HostPort
+  address: ListenAddress
   host: MemberHost
   config: MemberConfig
+  security: MemberSecurity
 }): Promise<Server> {
-  const { address, host, config } = options
+  const { address, host, config, security } = options
   const server = createClientServer({
     node: host,
     healthTimeoutMs: 5 * config.electionMs,
     connectionsMax: connectionsMax(config),
   })
+  if (address.isSecure) security.secureFront(server)
   return listening(server, address, 'client-url')
 }
 

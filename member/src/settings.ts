@@ -22,6 +22,7 @@ import {
   SNAPSHOT_LOG_BYTES_MIN,
   TOKEN_LENGTH_MAX,
 } from './limits.ts'
+import { TLS_SETTINGS } from './tls-settings.ts'
 
 export const ENVIRONMENT_PREFIX = 'RAFTBASE_'
 
@@ -35,8 +36,12 @@ export interface Setting extends SettingNames {
   readonly accepted: string
 }
 
-const LISTEN_URLS = 'http://IP:PORT, several separated by commas; localhost stands for 127.0.0.1'
-const ADVERTISE_URLS = 'http://HOST:PORT with a name or an IP, several separated by commas'
+const LISTEN_URLS =
+  'http://IP:PORT or https://IP:PORT, several separated by commas; localhost stands for 127.0.0.1'
+const PLAIN_LISTEN_URLS =
+  'http://IP:PORT, several separated by commas; localhost stands for 127.0.0.1'
+const ADVERTISE_URLS =
+  'http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas'
 
 export const HELP_SWITCH: Setting = {
   name: 'help',
@@ -104,7 +109,7 @@ export const MEMBER_SETTINGS = [
   {
     name: 'api-addr',
     aliases: [],
-    help: 'address of the REST API',
+    help: 'address of the REST API; with TLS when there is a -cert-file or -auto-tls',
     fallback: ':8080 (every address)',
     accepted: 'IP:PORT, or :PORT for every address',
   },
@@ -113,7 +118,7 @@ export const MEMBER_SETTINGS = [
     aliases: ['listen-metrics-url'],
     help: 'URLs to serve probes and metrics on, always without TLS; -api-addr serves them as well',
     fallback: 'none',
-    accepted: LISTEN_URLS,
+    accepted: PLAIN_LISTEN_URLS,
   },
   {
     name: 'advertise-api-url',
@@ -214,37 +219,32 @@ export const MEMBER_SETTINGS = [
     fallback: 'none',
     accepted: 'a file with one JSON object whose keys are the names of settings',
   },
+  ...TLS_SETTINGS,
 ] as const satisfies readonly Setting[]
 
 export type MemberSettingName = (typeof MEMBER_SETTINGS)[number]['name']
 
 /** Flags of etcd whose code does not exist here yet: each is refused by name rather than accepted and ignored. */
 export const UNSUPPORTED_ETCD_SETTINGS: ReadonlySet<string> = new Set(
-  `auth-token auth-token-ttl auto-compaction-mode auto-compaction-retention auto-tls
-  backend-batch-interval backend-batch-limit backend-bbolt-freelist-type bcrypt-cost
-  bootstrap-defrag-threshold-megabytes cert-file cipher-suites client-cert-allowed-hostname
-  client-cert-auth client-cert-file client-crl-file client-key-file compact-hash-check-time
-  compaction-batch-limit compaction-sleep-interval corrupt-check-time cors discovery
-  discovery-cert discovery-dial-timeout discovery-endpoints discovery-insecure-skip-tls-verify
-  discovery-insecure-transport discovery-keepalive-time discovery-keepalive-timeout
-  discovery-key discovery-password discovery-request-timeout discovery-srv discovery-srv-name
-  discovery-token discovery-user distributed-tracing-address distributed-tracing-instance-id
+  `auth-token auth-token-ttl auto-compaction-mode auto-compaction-retention backend-batch-interval
+  backend-batch-limit backend-bbolt-freelist-type bcrypt-cost bootstrap-defrag-threshold-megabytes
+  client-cert-file client-key-file compact-hash-check-time compaction-batch-limit
+  compaction-sleep-interval corrupt-check-time cors discovery discovery-cert
+  discovery-dial-timeout discovery-endpoints discovery-insecure-skip-tls-verify
+  discovery-insecure-transport discovery-keepalive-time discovery-keepalive-timeout discovery-key
+  discovery-password discovery-request-timeout discovery-srv discovery-srv-name discovery-token
+  discovery-user distributed-tracing-address distributed-tracing-instance-id
   distributed-tracing-sampling-rate distributed-tracing-service-name downgrade-check-time
   enable-distributed-tracing enable-grpc-gateway enable-log-rotation enable-pprof feature-gates
   experimental-compact-hash-check-enabled experimental-corrupt-check-time
-  experimental-initial-corrupt-check experimental-peer-skip-client-san-verification
-  experimental-snapshot-catchup-entries experimental-warning-apply-duration
-  experimental-watch-progress-notify-interval force-new-cluster grpc-keepalive-interval
-  grpc-keepalive-min-time grpc-keepalive-timeout host-whitelist initial-election-tick-advance
-  key-file listen-client-http-urls
-  log-outputs log-rotation-config-json
-  logger max-concurrent-streams max-learners max-snapshots max-txn-ops max-wals memory-mlock
-  metrics peer-auto-tls peer-cert-allowed-cn peer-cert-allowed-hostname peer-cert-file
-  peer-client-cert-auth peer-client-cert-file peer-client-key-file peer-crl-file peer-key-file
-  peer-skip-client-san-verification peer-trusted-ca-file pre-vote raft-read-timeout
-  raft-write-timeout self-signed-cert-validity snapshot-catchup-entries snapshot-count
-  socket-reuse-address socket-reuse-port strict-reconfig-check tls-max-version tls-min-version
-  trusted-ca-file unsafe-no-fsync v2-deprecation wal-dir warning-apply-duration
+  experimental-initial-corrupt-check experimental-snapshot-catchup-entries
+  experimental-warning-apply-duration experimental-watch-progress-notify-interval
+  force-new-cluster grpc-keepalive-interval grpc-keepalive-min-time grpc-keepalive-timeout
+  host-whitelist initial-election-tick-advance listen-client-http-urls log-outputs
+  log-rotation-config-json logger max-concurrent-streams max-learners max-snapshots max-txn-ops
+  max-wals memory-mlock metrics pre-vote raft-read-timeout raft-write-timeout
+  snapshot-catchup-entries snapshot-count socket-reuse-address socket-reuse-port
+  strict-reconfig-check unsafe-no-fsync v2-deprecation wal-dir warning-apply-duration
   warning-unary-request-duration watch-progress-notify-interval`.split(/\s+/),
 )
 

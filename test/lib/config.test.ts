@@ -152,7 +152,7 @@ describe('the file', () => {
     ['{"config": "x"}', 'refused paint.json: config: cannot be set in the file'],
     [
       '{"color": {"red": 1}}',
-      'refused paint.json: color: has a value of the wrong type; accepted: a string, a number or a list of strings',
+      'refused paint.json: color: has a value of the wrong type; accepted: a string, a number, true or false, or a list of strings',
     ],
     [
       '[]',

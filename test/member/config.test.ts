@@ -46,8 +46,10 @@ test('all flags unset are one member on the addresses of the example (design 4)'
   expect(accept([])).toEqual({
     name: 'n1',
     dataDir: '/srv/none/data/n1',
-    listenClient: [{ host: '127.0.0.1', port: 2379, url: 'http://127.0.0.1:2379' }],
-    listenPeer: [{ host: '127.0.0.1', port: 2380, url: 'http://127.0.0.1:2380' }],
+    listenClient: [
+      { host: '127.0.0.1', port: 2379, isSecure: false, url: 'http://127.0.0.1:2379' },
+    ],
+    listenPeer: [{ host: '127.0.0.1', port: 2380, isSecure: false, url: 'http://127.0.0.1:2380' }],
     advertiseClientUrls: ['http://127.0.0.1:2379'],
     advertisePeerUrls: ['http://127.0.0.1:2380'],
     apiListen: { host: '::', port: 8080 },
@@ -64,6 +66,13 @@ test('all flags unset are one member on the addresses of the example (design 4)'
     quotaBackendBytes: 2 * 1024 * 1024 * 1024,
     maxRequestBytes: 1_572_864,
     logLevel: 'info',
+    tls: {
+      client: undefined,
+      peer: undefined,
+      checksPeerHosts: true,
+      versions: { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3', ciphers: undefined },
+      selfSignedYears: 1,
+    },
   })
 })
 
@@ -176,7 +185,8 @@ describe.each<[string, string, string, Partial<MemberConfig>]>([
 })
 
 describe('a value is refused with the field, the reason, what was given and what is accepted', () => {
-  const listen = 'http://IP:PORT, several separated by commas; localhost stands for 127.0.0.1'
+  const listen =
+    'http://IP:PORT or https://IP:PORT, several separated by commas; localhost stands for 127.0.0.1'
   const name = '1 to 63 letters, digits, dots, dashes, underscores; first a letter or digit'
   test.each([
     [
@@ -185,7 +195,7 @@ describe('a value is refused with the field, the reason, what was given and what
     ],
     [
       '-peer-url=https://127.0.0.1:2380',
-      `-peer-url: TLS is not supported yet (given "https://127.0.0.1:2380"); accepted: ${listen}`,
+      `-peer-url: TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url https://127.0.0.1:2380 with HTTPS scheme (given "https://127.0.0.1:2380"); accepted: ${listen}`,
     ],
     ['-name=../n1', `-name: is not a member name (given "../n1"); accepted: ${name}`],
     [
@@ -258,7 +268,7 @@ describe('a value is refused with the field, the reason, what was given and what
         'n1=',
         '=http://127.0.0.1:2380',
         'n1=http://127.0.0.1:2380,',
-        'n1=https://127.0.0.1:2380',
+        'n1=http://127.0.0.1:2380,n2=https://127.0.0.1:2382',
       ],
     ],
   ])('%s has its bounds', (flag, values) => {
@@ -307,8 +317,8 @@ describe('an initial cluster that cannot be meant is refused with what differs',
 
 test('a listener on every address needs an advertised URL', () => {
   expect(refuse(['-client-url=http://0.0.0.0:1', '--listen-peer-urls=http://[::]:2'])).toEqual([
-    '-advertise-client-url: is required because -client-url listens on every address (http://0.0.0.0:1); accepted: http://HOST:PORT with a name or an IP, several separated by commas',
-    '-advertise-peer-url: is required because -listen-peer-urls listens on every address (http://[::]:2); accepted: http://HOST:PORT with a name or an IP, several separated by commas',
+    '-advertise-client-url: is required because -client-url listens on every address (http://0.0.0.0:1); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
+    '-advertise-peer-url: is required because -listen-peer-urls listens on every address (http://[::]:2); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
   ])
 })
 
@@ -332,12 +342,12 @@ describe('two listeners on one port', () => {
 
 test('every problem is reported together, under the name its user wrote', () => {
   const problems = refuse(['-nmae=n1', '--listen-client-urls=http://a:1', '-election-timeout=1'], {
-    environment: { RAFTBASE_PEER_URLS: 'nowhere', RAFTBASE_CERT_FILE: 'x' },
+    environment: { RAFTBASE_PEER_URLS: 'nowhere', RAFTBASE_BCRYPT_COST: 'x' },
     file: '{"log-level": "loud", "quota": 1}',
   })
   expect(problems.map((problem) => problem.split(': ').slice(0, -1)[0])).toEqual([
     '-nmae',
-    'RAFTBASE_CERT_FILE',
+    'RAFTBASE_BCRYPT_COST',
     'n.json',
     '-listen-client-urls',
     'RAFTBASE_PEER_URLS',

@@ -56,6 +56,7 @@ export class SimTransport implements Transport, Endpoint {
       admits: (stranger) =>
         this.#guests.size < DEFAULT_TRANSPORT_LIMITS.maxGuests && options.isOneOfOurs(stranger),
       isRemoved: options.isRemoved,
+      peerUrlsOf: () => undefined,
       incarnationOf: () => undefined,
     }
     this.#isRemoved = options.isRemoved

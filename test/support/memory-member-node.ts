@@ -195,6 +195,7 @@ export class MemoryMemberNode implements MemberNode {
       startupPhase: this.startupPhase,
       dataDirectory: { state: 'Valid' },
       membershipFile: undefined,
+      tls: undefined,
       alarms: [],
       isLogRead: true,
       featureLevel: 0,

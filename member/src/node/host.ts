@@ -24,6 +24,7 @@ import type {
   PutResult,
   SnapshotExport,
   StartupPhase,
+  TlsReport,
 } from './member-node.ts'
 import { Readiness } from './readiness.ts'
 
@@ -54,6 +55,7 @@ export class MemberHost implements MemberNode {
   #directory: DataDirectoryStatus = { state: 'Unknown' }
   #identity: Identity | undefined
   #membershipFile: (() => MembershipFileStatus) | undefined
+  #tls: (() => TlsReport) | undefined
   #isStopping = false
 
   constructor(options: HostOptions) {
@@ -77,6 +79,10 @@ export class MemberHost implements MemberNode {
   /** Requests of this process that wait for their outcome. */
   get pendingCount(): number {
     return this.#member?.pendingCount ?? 0
+  }
+
+  reportTls(status: () => TlsReport): void {
+    this.#tls = status
   }
 
   reportMembershipFile(status: () => MembershipFileStatus): void {
@@ -185,6 +191,7 @@ export class MemberHost implements MemberNode {
       startupPhase: this.#phase,
       dataDirectory: this.#directory,
       membershipFile: this.#membershipFile?.(),
+      tls: this.#tls?.(),
     }
     const member = this.#member
     if (member === undefined) return { ...this.#blankStatus(), ...own }
@@ -247,6 +254,7 @@ export class MemberHost implements MemberNode {
       startupPhase: this.#phase,
       dataDirectory: this.#directory,
       membershipFile: undefined,
+      tls: undefined,
       alarms: this.#directory.state === 'Corrupt' ? ['CORRUPT'] : [],
       isLogRead: false,
       featureLevel: 0,

@@ -1,6 +1,7 @@
 // What the front ends see of a member: requests with a deadline, reads, membership and status. They import this file and
 // nothing else of what lies below.
 
+import type { TlsStatus } from '../../../lib/tls/holder.ts'
 import type { MemberId, Role } from '../raft/types.ts'
 
 export type MemberState =
@@ -51,6 +52,11 @@ export interface DataDirectoryStatus {
 }
 
 /** What was read of the membership file; see lib/membership-file.ts. */
+export interface TlsReport {
+  readonly client?: TlsStatus
+  readonly peer?: TlsStatus
+}
+
 export interface MembershipFileStatus {
   readonly epoch?: number
   readonly phase?: 'Bootstrapping' | 'Running' | 'Recovering'
@@ -154,6 +160,8 @@ export interface NodeStatus {
   readonly dataDirectory: DataDirectoryStatus
   /** Undefined without such a file. */
   readonly membershipFile: MembershipFileStatus | undefined
+  /** The certificates in force; undefined without TLS. */
+  readonly tls: TlsReport | undefined
   readonly alarms: readonly Alarm[]
   /** False until the log has been read: then everything below is zero, undefined or empty, and means nothing. */
   readonly isLogRead: boolean

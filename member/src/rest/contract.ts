@@ -133,6 +133,24 @@ export const MembershipFileSchema = Type.Object({
 })
 export type MembershipFile = Static<typeof MembershipFileSchema>
 
+const TlsUseSchema = Type.Object({
+  certificate: Type.Optional(
+    Type.Object({
+      sha256: Type.String({ description: 'Of the certificate in force, hex.' }),
+      notAfter: Type.String({ description: 'When it expires, RFC 3339.' }),
+    }),
+  ),
+  trusts: Type.Optional(strings('SHA-256 of each authority that is trusted, hex.')),
+  problem: Type.Optional(
+    Type.String({ description: 'Why newer files are not in force; the ones before are.' }),
+  ),
+})
+
+export const TlsSchema = Type.Object({
+  client: Type.Optional(TlsUseSchema),
+  peer: Type.Optional(TlsUseSchema),
+})
+
 /**
  * Positions are absent until the log has been read, and on a member that is parked before. Raft figures (role, term,
  * leader, peers, members) come with them.
@@ -149,6 +167,7 @@ export const StatusSchema = Type.Object({
   startupPhase,
   dataDirectory: DataDirectorySchema,
   membershipFile: Type.Optional(MembershipFileSchema),
+  tls: Type.Optional(TlsSchema),
   ready: Type.Boolean({ description: 'What /readyz says.' }),
   notReadyReason: Type.Optional(Type.String({ description: 'What /readyz gives as reason.' })),
   alarms: Type.Array(Type.Enum(['NOSPACE', 'CORRUPT']), {

@@ -62,6 +62,7 @@ const MEANINGS = {
   MEMBER_REMOVED: BROKEN,
   MEMBERSHIP_CONFLICT: { status: 409, title: 'Membership conflict', outcome: 'notApplied' },
   MEMBERSHIP_UNSAFE: { status: 409, title: 'Membership change is unsafe', outcome: 'notApplied' },
+  CERTIFICATE_REFUSED: { status: 403, title: 'Certificate refused', outcome: 'notApplied' },
   PEER_UNREACHABLE: BROKEN,
   SNAPSHOT_REFUSED: BROKEN,
   WIRE_MALFORMED: BROKEN,

@@ -1,6 +1,7 @@
 // /v1/status: everything about this member. Memory only, so it is answered at once whatever else hangs.
 
-import type { NodeStatus } from '../node/member-node.ts'
+import type { TlsStatus } from '../../../lib/tls/holder.ts'
+import type { NodeStatus, TlsReport } from '../node/member-node.ts'
 import type { Status } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
 import type { Call, StreamedAnswer } from './route.ts'
@@ -18,6 +19,7 @@ export function getStatus({ services }: Call): Answer {
     startupPhase: status.startupPhase,
     dataDirectory: status.dataDirectory,
     ...(status.membershipFile === undefined ? {} : { membershipFile: status.membershipFile }),
+    ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
     ready: notReadyReason === undefined,
     ...(notReadyReason === undefined ? {} : { notReadyReason }),
     alarms: [...status.alarms],
@@ -73,4 +75,15 @@ function figuresOf(status: NodeStatus) {
     stateBytes: status.stateBytes,
     snapshotIndex: status.snapshotIndex,
   }
+}
+
+function tlsOf({ client, peer }: TlsReport): NonNullable<Status['tls']> {
+  return {
+    ...(client === undefined ? {} : { client: tlsUseOf(client) }),
+    ...(peer === undefined ? {} : { peer: tlsUseOf(peer) }),
+  }
+}
+
+function tlsUseOf({ trusts, ...rest }: TlsStatus) {
+  return { ...rest, ...(trusts === undefined ? {} : { trusts: [...trusts] }) }
 }

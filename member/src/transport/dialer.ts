@@ -4,6 +4,7 @@
 import { Buffer } from 'node:buffer'
 import type { TimerHandle, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
+import { refusalOf } from '../../../lib/tls/judge.ts'
 import type { MemberId } from '../raft/types.ts'
 import {
   helloFields,
@@ -119,6 +120,12 @@ export class Dial {
 
   #fail(reason: string, cause: unknown): void {
     const { url } = this.#options
+    const refusal = refusalOf(cause)
+    if (refusal !== undefined) {
+      const details = { url, ...refusal }
+      this.#failWith(new RaftbaseError('CERTIFICATE_REFUSED', 'peer is not trusted', { details }))
+      return
+    }
     const code = (cause as NodeJS.ErrnoException | undefined)?.code
     const details = { url, reason: code ?? reason }
     const options = cause === undefined ? { details } : { details, cause }

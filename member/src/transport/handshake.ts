@@ -2,6 +2,7 @@
 // protocol, same cluster, the member that was meant, a member of this cluster (fault contract, promise 6).
 
 import type { ErrorCode } from '../../../lib/errors.ts'
+import type { CertificateFault } from '../../../lib/tls/judge.ts'
 import type { MemberId } from '../raft/types.ts'
 import type { PeerIdentity } from './options.ts'
 
@@ -46,6 +47,7 @@ export type RefusalReason =
   | 'failed'
   /** Too much of it at the moment; nothing is wrong. */
   | 'busy'
+  | CertificateFault
 
 /** Why a connection is refused. `expected` and `got` are from the point of view of the one who refuses. */
 export interface Refusal {
@@ -71,6 +73,8 @@ export interface KnownMembers {
   /** Whether somebody who is no peer may come in all the same: of this cluster, only not heard of here yet. */
   admits(stranger: PeerIdentity): boolean
   isRemoved(member: MemberId): boolean
+  /** Where this peer is reached, as the membership has it; undefined for who is no peer. */
+  peerUrlsOf(member: MemberId): readonly string[] | undefined
   /** The incarnation that this id was first seen with; undefined before. */
   incarnationOf(member: MemberId): number | undefined
 }

@@ -6,6 +6,8 @@ import { Buffer } from 'node:buffer'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { TimerHandle, Timers } from '../../../lib/clock.ts'
 import type { MemberId } from '../raft/types.ts'
+import type { CertificateRefusal } from '../../../lib/tls/judge.ts'
+import type { HandshakeFailure } from '../../../lib/tls/secure-server.ts'
 import type { OpenedLink } from './dialer.ts'
 import {
   diffInitialClusters,
@@ -34,6 +36,7 @@ import {
   type Server,
   type ServerResponse,
   type Socket,
+  type TLSSocket,
 } from './socket.ts'
 
 export interface ListenerOptions {
@@ -114,16 +117,15 @@ export class Listener {
 
   async #listen(address: ListenAddress): Promise<void> {
     const { network, limits } = this.#options
-    const server = network.createServer({
-      maxHeaderSize: HEADER_BYTES_MAX,
-      // Deadlines are ours: one for the whole handshake, one for each piece of a snapshot.
-      headersTimeout: 0,
-      requestTimeout: 0,
-      keepAliveTimeout: 0,
-      noDelay: true,
+    const server = network.createServer(SERVER_OPTIONS, {
+      isSecure: address.isSecure === true,
+      onConnection: (socket) => this.#onConnection(socket),
+      onRefused: (refusal, socket) => this.#onTurnedAway(refusal, socket),
+      refusalText: (refusal) => rawProblem(certificateRefusal(refusal)),
+      handshakeTimeoutMs: limits.handshakeTimeoutMs,
+      handshakesMax: limits.maxPendingHandshakes,
     })
     server.maxConnections = limits.maxConnections
-    server.on(network.acceptEvent, (socket: Socket) => this.#onConnection(socket))
     server.on('upgrade', (request, socket, head) =>
       this.#onUpgrade(request, socket as Socket, head),
     )
@@ -206,7 +208,20 @@ export class Listener {
       return { accepted: false, refusal: NOT_SERVED }
     }
     if (request.headers.upgrade !== UPGRADE_TOKEN) return { accepted: false, refusal: NOT_UPGRADED }
-    return judgeHello(this.#options.self, request.headers, this.#options.known)
+    return this.#judgeClaim(request)
+  }
+
+  /** Who it says it is, and whether its certificate says so too. */
+  #judgeClaim({ headers, socket }: IncomingMessage): Judgement {
+    const { self, known, network } = this.#options
+    const judged = judgeHello(self, headers, known)
+    if (!judged.accepted) return judged
+    const { identity } = judged
+    // What is known of it counts; only of a member not heard of before, what it says.
+    const peerUrls = known.peerUrlsOf(identity.memberId) ?? identity.peerUrls ?? []
+    const fault = network.judgePeer?.(socket, peerUrls)
+    if (fault === undefined) return judged
+    return { accepted: false, refusal: certificateRefusal(fault), identity }
   }
 
   #onRequest(upload: Upload): void {
@@ -243,7 +258,7 @@ export class Listener {
     const { url, method } = request
     if (url === PEER_PATH) return { accepted: false, refusal: NOT_UPGRADED }
     if (url !== SNAPSHOT_PATH || method !== 'POST') return { accepted: false, refusal: NOT_SERVED }
-    return judgeHello(this.#options.self, request.headers, this.#options.known)
+    return this.#judgeClaim(request)
   }
 
   /** One line for each claimed member and reason, not for each attempt. Strangers are only counted. */
@@ -261,16 +276,7 @@ export class Listener {
       return
     }
     const claimed = identity?.memberId ?? remoteAddress ?? ''
-    const complaint = [code, reason, expected, got].join(' ')
-    if (this.#complaints.get(claimed) === complaint) return
-    this.#complaints.delete(claimed)
-    this.#complaints.set(claimed, complaint)
-    if (this.#complaints.size > COMPLAINTS_MAX) {
-      for (const oldest of this.#complaints.keys()) {
-        this.#complaints.delete(oldest)
-        break
-      }
-    }
+    if (!this.#isNews(claimed, [code, reason, expected, got].join(' '))) return
     const differs =
       reason === 'cluster' && self.initialCluster && identity?.initialCluster
         ? diffInitialClusters(self.initialCluster, identity.initialCluster)
@@ -278,9 +284,54 @@ export class Listener {
     const peer = { peer: identity?.memberId, peerName: identity?.name }
     log.warn({ ...peer, ...fields, differs }, 'refused a peer connection')
   }
+
+  /** Whether this was not the last thing said about somebody. */
+  #isNews(about: string, complaint: string): boolean {
+    if (this.#complaints.get(about) === complaint) return false
+    this.#complaints.delete(about)
+    this.#complaints.set(about, complaint)
+    if (this.#complaints.size > COMPLAINTS_MAX) {
+      for (const oldest of this.#complaints.keys()) {
+        this.#complaints.delete(oldest)
+        break
+      }
+    }
+    return true
+  }
+
+  /** Before a word of HTTP: no TLS, or a certificate that is not good enough. Who it is, only the address tells. */
+  #onTurnedAway(refusal: CertificateRefusal | HandshakeFailure, socket: Socket): void {
+    const { log, metrics } = this.#options
+    const { remoteAddress } = socket
+    const certificate = (socket as TLSSocket).getPeerX509Certificate()
+    const fields = { remoteAddress, ...refusal, subject: certificate?.subject }
+    metrics.refused('CERTIFICATE_REFUSED')
+    const { reason, detail } = refusal
+    // Whoever only connects and goes is a probe of a port.
+    const isProbe = reason === 'handshake' && detail === 'ECONNRESET'
+    const about = `${remoteAddress} ${certificate?.fingerprint256}`
+    if (isProbe || !this.#isNews(about, `${reason} ${detail}`)) {
+      log.debug(fields, 'rejected connection on peer endpoint')
+    } else {
+      log.warn(fields, 'rejected connection on peer endpoint')
+    }
+  }
 }
 
 const COMPLAINTS_MAX = 64
+
+const SERVER_OPTIONS = {
+  maxHeaderSize: HEADER_BYTES_MAX,
+  // Deadlines are ours: one for the whole handshake, one for each piece of a snapshot.
+  headersTimeout: 0,
+  requestTimeout: 0,
+  keepAliveTimeout: 0,
+  noDelay: true,
+} as const
+
+function certificateRefusal(refusal: CertificateRefusal): Refusal {
+  return { status: 403, code: 'CERTIFICATE_REFUSED', ...refusal }
+}
 
 const NOT_SERVED: Refusal = {
   status: 404,

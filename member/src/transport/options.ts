@@ -34,6 +34,8 @@ export interface ListenAddress {
   readonly host: string
   /** 0: any free port; `PeerTransport.addresses()` tells which. */
   readonly port: number
+  /** With TLS; default: without. */
+  readonly isSecure?: boolean
 }
 
 export interface TransportLimits {

@@ -49,7 +49,8 @@ export {
   type ClusterView,
   type PeerAnswer,
 } from './peer-question.ts'
-export { type PeerNetwork, tcpNetwork } from './socket.ts'
+export { type PeerNetwork, type PeerSecurity, tcpNetwork } from './socket.ts'
+export type { PeerTlsOptions } from './tls.ts'
 
 export class PeerTransport implements Transport {
   readonly #options: PeerTransportOptions
@@ -85,6 +86,7 @@ export class PeerTransport implements Transport {
       isPeer: (member) => this.#peers.has(member),
       admits: (stranger) => this.#state === 'running' && this.#guests.admits(stranger),
       isRemoved,
+      peerUrlsOf: (member) => this.#peers.get(member)?.address.peerUrls,
       incarnationOf: (member) => this.#peers.get(member)?.incarnation,
     }
     const { identity, network, timers, log, limits } = options

@@ -1,5 +1,5 @@
-// The only file that reaches the network: listening, connecting, and HTTP/1.1 on a connection. The pair of functions in
-// PeerNetwork is all that TLS has to replace.
+// The only file that reaches the network, beside tls.ts, which it is given: listening, connecting, and HTTP/1.1 on a
+// connection.
 
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import {
@@ -13,31 +13,74 @@ import {
   createServer,
   request,
 } from 'node:http'
-import { type LookupFunction, type Socket, connect } from 'node:net'
+import { type LookupFunction, type Socket, type TcpNetConnectOpts, connect } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { CertificateRefusal } from '../../../lib/tls/judge.ts'
+import type { HandshakeFailure } from '../../../lib/tls/secure-server.ts'
 
-export type { ClientRequest, IncomingHttpHeaders, IncomingMessage, Server, ServerResponse, Socket }
+export type {
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+  Server,
+  ServerResponse,
+  Socket,
+  TLSSocket,
+}
 
 export interface PeerNetwork {
   /** An HTTP/1.1 server that does not listen yet. */
-  createServer(options: ServerOptions): Server
-  /** The server's event for a connection on which HTTP may be spoken. */
-  readonly acceptEvent: 'connection' | 'secureConnection'
+  createServer(options: ServerOptions, accepting: Accepting): Server
   /** Starts to connect to a peer URL; failures arrive as the socket's error. Throws for a URL it cannot serve. */
   connect(url: URL): Socket
+  /** What is wrong with the certificate of an accepted connection for a member that is reached at these URLs. */
+  judgePeer?(socket: Socket, peerUrls: readonly string[]): CertificateRefusal | undefined
 }
 
-/** Plain TCP. Names are resolved anew at each connect, never twice at the same time. */
-export function tcpNetwork(): PeerNetwork {
+/** What becomes of the connections of a server. */
+export interface Accepting {
+  readonly isSecure: boolean
+  /** HTTP may be spoken on it. */
+  readonly onConnection: (socket: Socket) => void
+  /** It was turned away before a word of HTTP. */
+  readonly onRefused: (refusal: CertificateRefusal | HandshakeFailure, socket: Socket) => void
+  /** The whole answer to somebody who is turned away for a certificate. */
+  readonly refusalText: (refusal: CertificateRefusal) => Uint8Array
+  readonly handshakeTimeoutMs: number
+  readonly handshakesMax: number
+}
+
+/** How TLS is put between; see tls.ts. */
+export interface PeerSecurity {
+  secure(server: Server, accepting: Accepting): void
+  connect(options: TcpNetConnectOpts): Socket
+  judgePeer(socket: Socket, peerUrls: readonly string[]): CertificateRefusal | undefined
+}
+
+/** TCP, with TLS where the URL says https. Names are resolved anew at each connect, never twice at the same time. */
+export function tcpNetwork(security?: PeerSecurity): PeerNetwork {
   const lookupShared = sharedLookup()
   return {
-    acceptEvent: 'connection',
-    createServer: (options) => createServer(options),
-    connect(url) {
-      if (url.protocol !== 'http:') throw new TypeError(`scheme of ${url.protocol}// is not http`)
-      const host = url.hostname.replace(/^\[|\]$/g, '')
-      const port = url.port === '' ? 80 : Number(url.port)
-      return connect({ host, port, noDelay: true, lookup: lookupShared })
+    createServer(options, accepting) {
+      const server = createServer(options)
+      if (!accepting.isSecure) server.on('connection', accepting.onConnection)
+      else if (security !== undefined) security.secure(server, accepting)
+      else throw new TypeError('a secure listener without certificates')
+      return server
     },
+    connect(url) {
+      const isSecure = url.protocol === 'https:'
+      if (url.protocol !== 'http:' && !isSecure) {
+        throw new TypeError(`scheme of ${url.protocol}// is neither http nor https`)
+      }
+      const host = url.hostname.replace(/^\[|\]$/g, '')
+      const port = url.port === '' ? (isSecure ? 443 : 80) : Number(url.port)
+      const options = { host, port, noDelay: true, lookup: lookupShared }
+      if (!isSecure) return connect(options)
+      if (security === undefined) throw new TypeError('https without certificates')
+      return security.connect(options)
+    },
+    judgePeer: (socket, peerUrls) => security?.judgePeer(socket, peerUrls),
   }
 }
 

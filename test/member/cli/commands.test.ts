@@ -96,7 +96,10 @@ describe('a malformed command line ends with 2 and one line', () => {
     ],
     [['version', 'x'], 'raftbase version: "x": is one argument too many'],
     [['-nmae', 'n1'], 'raftbase: -nmae: flag provided but not defined; did you mean -name?'],
-    [['-cert-file=x'], 'raftbase: -cert-file: is an etcd flag that raftbase does not support yet'],
+    [
+      ['-bcrypt-cost=4'],
+      'raftbase: -bcrypt-cost: is an etcd flag that raftbase does not support yet',
+    ],
     [['-name'], 'raftbase: -name: flag needs an argument'],
     [
       ['dev', '--members', '4'],

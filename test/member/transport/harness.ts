@@ -111,6 +111,7 @@ export interface MemberOptions {
   readonly identity?: Partial<PeerIdentity>
   readonly limits?: Partial<TransportLimits>
   readonly network?: PeerNetwork
+  readonly isSecure?: boolean
   readonly port?: number
   readonly isRemoved?: (member: MemberId) => boolean
   readonly hasTakenPart?: (member: MemberId) => boolean
@@ -145,7 +146,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
       peerUrls,
       ...options.identity,
     },
-    listen: [{ host: '127.0.0.1', port: options.port ?? 0 }],
+    listen: [{ host: '127.0.0.1', port: options.port ?? 0, isSecure: options.isSecure === true }],
     network: options.network ?? tcpNetwork(),
     clock: systemClock,
     timers: systemTimers,
@@ -171,7 +172,7 @@ export async function startMember(options: MemberOptions): Promise<TestMember> {
   running.push(transport)
   await transport.start(handler)
   const { port } = transport.addresses()[0]!
-  const url = `http://127.0.0.1:${port}`
+  const url = `${options.isSecure === true ? 'https' : 'http'}://127.0.0.1:${port}`
   peerUrls.push(url)
   return { id, transport, handler, log, drops, refusals, sentFrames: () => sent, url, port }
 }

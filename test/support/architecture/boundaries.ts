@@ -104,7 +104,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/transport/',
-    facade: ['transport.ts', 'peer-transport.ts'],
+    facade: ['transport.ts', 'peer-transport.ts', 'tls.ts'],
     imports: [LIB, LIMITS, WIRE, ...RAFT_TYPES],
   },
   {
@@ -306,7 +306,7 @@ export const SEAMS: readonly Seam[] = [
       'node:dns/promises',
     ],
     within: [...SIMULATED, SIMULATOR],
-    homes: ['member/src/transport/socket.ts'],
+    homes: ['member/src/transport/socket.ts', 'member/src/transport/tls.ts'],
   },
   {
     name: 'the process',
