@@ -14,6 +14,7 @@ const ALL = [
   'rest',
   'memory',
   'snapshot',
+  'round-trip',
   'operator',
 ]
 

@@ -3,76 +3,13 @@
 // loop, with and without a snapshot under way: `node test/bench/snapshot.ts [megabytes]`. On a busy machine other programs
 // hold the event loop as well; the CPU time of its longest turn is what this one does.
 
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Observation, ROW_HEADINGS } from './observation.ts'
 import { report, startCluster } from './support.ts'
 
 const VALUE_BYTES = 1000
 const GOAL_MEGABYTES = Number(process.argv[2] ?? 1000)
 const IN_FLIGHT = 64
 const value = new Uint8Array(VALUE_BYTES).fill(120)
-
-/** What was seen while one thing was going on. */
-class Observation {
-  readonly delay = monitorEventLoopDelay({ resolution: 1 })
-  readonly #startMs = performance.now()
-  readonly #gapsMs: number[] = []
-  #lastMs = performance.now()
-  #endMs = Infinity
-  #longestTurnMs = 0
-
-  constructor() {
-    this.delay.enable()
-    let cpuMs = threadCpuMs()
-    const onTurn = (): void => {
-      const nowMs = threadCpuMs()
-      this.#longestTurnMs = Math.max(this.#longestTurnMs, nowMs - cpuMs)
-      cpuMs = nowMs
-      if (this.#endMs === Infinity) setImmediate(onTurn)
-    }
-    setImmediate(onTurn)
-  }
-
-  acknowledged(): void {
-    const nowMs = performance.now()
-    this.#gapsMs.push(nowMs - this.#lastMs)
-    this.#lastMs = nowMs
-  }
-
-  end(): void {
-    this.delay.disable()
-    this.#endMs = performance.now()
-  }
-
-  get longestGapMs(): number {
-    return this.#gapsMs.reduce((longest, gap) => Math.max(longest, gap), 0)
-  }
-
-  /** CPU time of the event loop between two of its turns. */
-  get longestTurnMs(): number {
-    return this.#longestTurnMs
-  }
-
-  row(name: string): string {
-    const seconds = (this.#endMs - this.#startMs) / 1000
-    const largest = this.#gapsMs.reduce((top, gap) => keepLargest(top, gap), [] as number[])
-    const delays = [50, 99, 99.9, 100].map((p) => (this.delay.percentile(p) / 1e6 - 1).toFixed(1))
-    const gaps = largest.map((gap) => gap.toFixed(1)).join(', ')
-    const perSecond = Math.round(this.#gapsMs.length / seconds)
-    const turn = this.#longestTurnMs.toFixed(1)
-    return `| ${name} | ${seconds.toFixed(1)} | ${perSecond} | ${gaps} | ${delays.join(' / ')} | ${turn} |`
-  }
-}
-
-function threadCpuMs(): number {
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
-
-/** The five largest, largest first. */
-function keepLargest(top: number[], value: number): number[] {
-  if (top.length === 5 && value <= top[4]!) return top
-  return [...top, value].toSorted((a, b) => b - a).slice(0, 5)
-}
 
 const cluster = await startCluster({ count: 1 })
 const member = await cluster.leader()
@@ -114,10 +51,7 @@ for (let done = false; !done; ) {
 }
 stop.abort()
 await Promise.all(writers)
-console.log(
-  `| ${IN_FLIGHT} writes of ${VALUE_BYTES} B in flight | s | writes/s | longest gaps, ms | event-loop delay p50 / p99 / p99.9 / max, ms | longest turn, ms of CPU |`,
-)
-console.log('| --- | --- | --- | --- | --- | --- |')
+console.log(`| ${IN_FLIGHT} writes of ${VALUE_BYTES} B in flight ${ROW_HEADINGS}`)
 for (const row of rows) console.log(row)
 const last = `during the snapshot of ${Math.round(member.status().stateBytes / 1e6)} MB`
 const goal = { goal: 50, bound: 'most', unit: 'ms', digits: 1 } as const
