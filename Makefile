@@ -6,6 +6,8 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 MEMBERS ?= 3
+# Where what is built for others goes.
+DIST ?= dist
 # The version of this release, as package.json has it: the images' tag, which the chart and spec.version name.
 VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
 MEMBER_IMAGE ?= raftbase/member:$(VERSION)
@@ -120,6 +122,14 @@ chart: ## bring the chart's copy of the CRD up to date, check the chart, and pac
 	@helm lint --strict --quiet charts/raftbase-operator
 	@mkdir -p dist
 	@helm package --destination dist charts/raftbase-operator
+
+.PHONY: install-manifest
+install-manifest: ## write dist/install.yaml: what the chart installs by default, for kubectl apply --server-side
+	@mkdir -p $(DIST)
+	@helm template raftbase charts/raftbase-operator --namespace raftbase-system --skip-tests >$(DIST)/rendered.tmp
+	@sed '/^ *helm.sh\/chart:/d; s/\(managed-by:\) Helm$$/\1 raftbase/' $(DIST)/rendered.tmp \
+	  | cat charts/raftbase-operator/files/namespace.yaml - >$(DIST)/install.yaml
+	@rm $(DIST)/rendered.tmp
 
 .PHONY: clean
 clean: ## remove what make builds; data and node_modules stay

@@ -93,9 +93,8 @@ const at = [
   `-data-dir=${join(cluster.directory, 'r1')}`,
   '-initial-cluster-token=bench',
 ]
-const restoreMs = await timed(
-  ...['snapshot', 'restore', file, ...at, `-initial-advertise-peer-urls=http://127.0.0.1:${peer}`],
-)
+const advertised = `-initial-advertise-peer-urls=http://127.0.0.1:${peer}`
+const restoreMs = await timed('snapshot', 'restore', file, ...at, advertised)
 const startMs = performance.now()
 const listens = [`-client-url=http://127.0.0.1:${client}`, `-api-addr=127.0.0.1:${api}`]
 const flags = [...at, ...listens, `-peer-url=http://127.0.0.1:${peer}`]

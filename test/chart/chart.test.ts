@@ -58,11 +58,10 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
 
   test.each(['default', 'namespaces', 'everything'])('renders the values of %s', async (name) => {
     const values = join(TESTDATA, name, 'values.yaml')
-    // The definition is a file of its own already; the test pod's script as well.
-    const rendered = (await render('--values', values, '--set', 'crds.enabled=false')).replace(
-      /(helm-test\.mjs: \|\n)(?: {4}.*\n|\n)*/,
-      '$1    (files/helm-test.mjs)\n',
-    )
+    // The definition is a file of its own already; the test pod's script and the dashboards as well.
+    const rendered = (await render('--values', values, '--set', 'crds.enabled=false'))
+      .replace(/(helm-test\.mjs: \|\n)(?: {4}.*\n|\n)*/, '$1    (files/helm-test.mjs)\n')
+      .replace(/(raftbase-\w+\.json: \|\n)(?: {4}.*\n|\n)*/g, '$1    (files/dashboards)\n')
     const golden = join(TESTDATA, name, 'rendered.yaml')
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, rendered)
     expect(rendered).toBe(readFileSync(golden, 'utf8'))
@@ -141,6 +140,10 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     { set: 'metrics.service.port=0', said: 'port' },
     { set: 'crds.enabled=yes', said: 'enabled' },
     { set: 'podLabels.a=1', said: 'podLabels' },
+    { set: 'monitoring.enabled=true', said: 'monitoring' },
+    { set: 'monitoring.podMonitors.interval=often', said: 'interval' },
+    { set: 'networkPolicy.apiServerPorts[0]=0', said: 'apiServerPorts' },
+    { set: 'networkPolicy.memberNamespaces[0]=Prod', said: 'memberNamespaces' },
     { set: 'rbac.scope=Namespaces', said: 'needs at least one namespace in rbac.namespaces' },
     { set: 'rbac.namespaces[0]=prod', said: 'goes with rbac.scope=Namespaces' },
     {
