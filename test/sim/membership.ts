@@ -5,6 +5,8 @@
 import { RaftbaseError } from '../../lib/errors.ts'
 import type { MembershipCall, MembershipChange } from '../../member/src/node/membership.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
+import { CheckFailure } from './checkers/checker.ts'
+import { membersOf } from './checkers/one-cluster.ts'
 import type { SimCluster } from './cluster.ts'
 import type { MembershipAction } from './fault-plan.ts'
 import type { SimMember } from './member.ts'
@@ -23,6 +25,8 @@ interface Asked {
   /** Of the first attempts so many get no answer that arrives. */
   lostAnswers: number
   attempts: number
+  /** An answer was lost that said it was done. */
+  wasDone: boolean
 }
 
 export function changeMembership(
@@ -41,7 +45,7 @@ export function changeMembership(
     ...(isStale ? { expectedEpoch: epoch + 1 } : which % 2 === 0 ? { expectedEpoch: epoch } : {}),
   }
   const lostAnswers = [0, 0, 0, 1, 1, 2][which % 6]!
-  attempt(cluster, { change: wanted, call, isStale, lostAnswers, attempts: 0 })
+  attempt(cluster, { change: wanted, call, isStale, lostAnswers, attempts: 0, wasDone: false })
 }
 
 /** One call to whoever leads now; its outcome is looked at even if nobody hears it. */
@@ -67,6 +71,7 @@ function attempt(cluster: SimCluster, asked: Asked): void {
       if (isOver) return
       if (asked.lostAnswers > 0) {
         asked.lostAnswers--
+        asked.wasDone = true
         return again('it was lost')
       }
       isOver = true
@@ -85,6 +90,10 @@ function attempt(cluster: SimCluster, asked: Asked): void {
       isOver = true
       forget()
       cluster.trace.tell(leader.name, `membership: ${error.code}, ${error.message}`)
+      const isSo = holds(asked.change, membersOf(member.stateMachine))
+      if (!asked.wasDone || !isSo || error.code === 'NOT_LEADER') return
+      const what = `what was done and is so is refused as ${error.code}`
+      world.fail(new CheckFailure('one cluster', `${what}: ${JSON.stringify(asked.change)}`))
     }
   }
   void run()

@@ -62,7 +62,7 @@ function calmPlan({ seed, members = 3, settings = {}, clients = 0 }: ScenarioOpt
     },
     chaosMs: 0,
     reconfigures: false,
-    isOperated: false,
+    isOperated: true,
     fileLagMs: 0,
     faults: [],
     clocksDiffer: false,

@@ -3,7 +3,7 @@
 
 import { expect, test, vi } from 'vitest'
 import type { SimMember } from './member.ts'
-import { cutOffAndBack, splitWhileJoint } from './stories.ts'
+import { cutOffAndBack, joinAs, splitWhileJoint } from './stories.ts'
 import { ELECTION_MS, Scenario, type ScenarioOptions } from './scenario.ts'
 
 /** Far more than they take, on a machine that does much else. */
@@ -279,4 +279,32 @@ test('a removed leader steps down, and one that keeps running disturbs nobody (F
 
 test('a cut through a joint configuration leaves one side that goes on (§6, F53)', async () => {
   await expectEach({}, splitWhileJoint)
+})
+
+test('a replacement asked for again while its joint change is under way is done already (F53)', async () => {
+  await expectEach({}, async (scenario) => {
+    const { leader, followers } = scenario
+    const learner = await joinAs(scenario)
+    const change = { type: 'replace', removed: followers[0]!.id, promoted: learner.id } as const
+    const { membership, stateMachine } = leader.member!
+    const ask = (): Promise<number | string> =>
+      membership.change(change, { timeoutMs: 2000, expectedEpoch }).then(
+        ({ epoch }) => epoch,
+        (error: { code?: string }) => String(error.code),
+      )
+    const expectedEpoch = stateMachine.membershipEpoch
+    const first = ask()
+    await scenario.until(
+      'a joint change in force',
+      () => leader.member!.stateMachine.confState.votersOutgoing.length > 0,
+      1000,
+    )
+    // Nobody can leave it meanwhile.
+    scenario.cutOff(leader, 'both')
+    const again = ask()
+    await scenario.pass(10)
+    const epoch = await first
+    expect(epoch).toBeGreaterThan(expectedEpoch)
+    expect(await again).toBe(epoch)
+  })
 })

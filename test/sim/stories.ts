@@ -42,7 +42,7 @@ export async function splitWhileJoint(scenario: Scenario): Promise<void> {
   if (done > 1) throw new CheckFailure('one cluster', 'both sides of a cut acknowledge writes')
 }
 
-async function joinAs(scenario: Scenario): Promise<SimMember> {
+export async function joinAs(scenario: Scenario): Promise<SimMember> {
   const learner = scenario.cluster.join()
   const { id, name } = learner
   const peerUrls = [learner.peerUrl]

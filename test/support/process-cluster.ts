@@ -80,6 +80,10 @@ export class ProcessCluster {
   readonly members: readonly MemberProcess[]
   readonly directory: string
   readonly extraFlags: readonly string[]
+  /** Whom the cluster is made of: all of them unless a test says otherwise. */
+  founders: readonly MemberProcess[]
+  /** Of members that join: the initial cluster that their settings name, as it was when they were added. */
+  readonly joining = new Map<MemberProcess, string>()
   /** What the members run. */
   program = MAIN
   /** Of their Node.js. */
@@ -87,6 +91,7 @@ export class ProcessCluster {
 
   private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
     this.members = members
+    this.founders = members
     this.directory = directory
     this.extraFlags = extraFlags
   }
@@ -125,7 +130,12 @@ export class ProcessCluster {
   }
 
   get initialCluster(): string {
-    return this.members.map((m) => `${m.name}=http://127.0.0.1:${m.advertisedPeerPort}`).join(',')
+    return this.describe(this.founders)
+  }
+
+  /** As an initial cluster. */
+  describe(members: readonly MemberProcess[]): string {
+    return members.map((m) => `${m.name}=http://127.0.0.1:${m.advertisedPeerPort}`).join(',')
   }
 
   member(name: string): MemberProcess {
@@ -135,6 +145,7 @@ export class ProcessCluster {
   }
 
   flags(member: MemberProcess): string[] {
+    const joining = this.joining.get(member)
     return [
       `-name=${member.name}`,
       `-data-dir=${member.dataDir}`,
@@ -142,8 +153,9 @@ export class ProcessCluster {
       `-peer-url=http://127.0.0.1:${member.peerPort}`,
       `-advertise-peer-url=http://127.0.0.1:${member.advertisedPeerPort}`,
       `-api-addr=127.0.0.1:${member.apiPort}`,
-      `-initial-cluster=${this.initialCluster}`,
+      `-initial-cluster=${joining ?? this.initialCluster}`,
       `-initial-cluster-token=${this.token}`,
+      ...(joining === undefined ? [] : ['-initial-cluster-state=existing']),
       ...this.extraFlags,
     ]
   }
@@ -171,7 +183,7 @@ export class ProcessCluster {
   }
 
   startAll(): void {
-    for (const member of this.members) this.start(member)
+    for (const member of this.founders) this.start(member)
   }
 
   /** Sends the signal and resolves once the process is gone. */

@@ -108,6 +108,10 @@ export class Membership {
   /** Whether the change has happened already: a caller whose answer was lost repeats it. */
   #isSo(change: MembershipChange): boolean {
     const { confState, members } = this.#options.stateMachine()
+    const { voters, votersOutgoing } = confState
+    // A joint change was answered as it came into force: whoever is on the way out then counts as gone.
+    const isGone = (id: MemberId): boolean =>
+      !members.has(id) || (votersOutgoing.includes(id) && !voters.includes(id))
     switch (change.type) {
       case 'addLearner': {
         const known = members.get(change.id)
@@ -116,11 +120,11 @@ export class Membership {
         throw invalid('id', 'a member with this id has another name')
       }
       case 'promote':
-        return change.ids.every((id) => confState.voters.includes(id))
+        return change.ids.every((id) => voters.includes(id))
       case 'remove':
-        return !members.has(change.id)
+        return isGone(change.id)
       case 'replace':
-        return !members.has(change.removed) && confState.voters.includes(change.promoted)
+        return isGone(change.removed) && voters.includes(change.promoted)
       case 'update':
         return members.get(change.id)?.peerUrls.join(' ') === change.peerUrls.join(' ')
       default:

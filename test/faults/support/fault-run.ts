@@ -28,6 +28,8 @@ const ATTEMPTS = 3
 
 export interface FaultRunOptions {
   readonly members: number
+  /** More that are not part of the cluster until the scenario lets them join. */
+  readonly spares?: number
   readonly flags?: readonly string[]
   /** Variables of each member's processes. */
   readonly environment?: Readonly<Record<string, string>>
@@ -81,7 +83,9 @@ export class FaultRun {
   }
 
   static async #create(id: string, options: FaultRunOptions): Promise<FaultRun> {
-    const cluster = await ProcessCluster.create(options.members, options.flags ?? [])
+    const { members, spares = 0 } = options
+    const cluster = await ProcessCluster.create(members + spares, options.flags ?? [])
+    cluster.founders = cluster.members.slice(0, members)
     const links = await LinkProxies.start(
       cluster.members.map(({ name, peerPort }) => ({ name, port: peerPort })),
     )
@@ -114,8 +118,17 @@ export class FaultRun {
     this.stalls = new StallProbe(() => cluster.running.map((member) => member.child!.pid!))
   }
 
+  /** Those the cluster is made of, and those that joined. */
   get members(): readonly MemberProcess[] {
-    return this.cluster.members
+    const { members, founders, joining } = this.cluster
+    return members.filter((member) => founders.includes(member) || joining.has(member))
+  }
+
+  /** Starts one that was added, with everybody of `beside` and itself as its initial cluster. */
+  join(member: MemberProcess, beside: readonly MemberProcess[]): void {
+    const others = beside.filter((other) => other !== member)
+    this.cluster.joining.set(member, this.cluster.describe([...others, member]))
+    this.cluster.start(member)
   }
 
   get usable(): readonly MemberProcess[] {
@@ -292,13 +305,17 @@ export class FaultRun {
     for (const member of members) {
       if (member.child !== undefined) await this.cluster.kill(member, 'SIGTERM')
     }
-    const list = this.members.map(({ name, advertisedPeerPort }) => ({
+    const { founders, joining } = this.cluster
+    const list = founders.map(({ name, advertisedPeerPort }) => ({
       name,
       peerUrls: [`http://127.0.0.1:${advertisedPeerPort}`],
     }))
     const states = []
-    for (const { name, dataDir } of members) {
-      states.push(await readStored({ name, dataDir, token: this.cluster.token, members: list }))
+    for (const member of members) {
+      const { name, dataDir } = member
+      const hasJoined = joining.has(member)
+      const { token } = this.cluster
+      states.push(await readStored({ name, dataDir, token, members: list, hasJoined }))
     }
     expect(differences(states), `${this.id} HASH`).toEqual([])
   }

@@ -3,12 +3,18 @@
 // lazily: a restarted member knows less until it has heard from a leader, and serves nothing linearizable before). ELEC: how
 // many leaders there were.
 
+import { CheckFailure } from '../../sim/checkers/checker.ts'
+import { OneClusterRecord } from '../../sim/checkers/one-cluster.ts'
 import type { MemberProcess } from '../../support/process-cluster.ts'
 
 const EVERY_MS = 25
 
 export interface MemberStatus {
+  readonly clusterId?: string
   readonly memberId: string
+  readonly incarnation?: number
+  readonly membershipEpoch: number
+  readonly members: readonly { readonly id: string; readonly role: string }[]
   readonly name: string
   readonly role: string
   readonly term: number
@@ -46,6 +52,7 @@ export class StatusWatch {
   readonly violations: string[] = []
   readonly #seen = new Map<string, Seen>()
   readonly #leaders = new Map<number, string>()
+  readonly #oneCluster = new OneClusterRecord()
   readonly #loops: Promise<void>[]
   #stopped = false
 
@@ -84,6 +91,7 @@ export class StatusWatch {
   #add(name: string, pid: number | undefined, status: MemberStatus): void {
     const { term, committed, revision, leader, ready } = status
     if (leader !== undefined) this.#addLeader(term, leader)
+    this.#addMembership(name, status)
     const seen = this.#seen.get(name)
     if (seen === undefined) {
       this.#seen.set(name, { pid, term, committed, revision })
@@ -101,6 +109,19 @@ export class StatusWatch {
     seen.term = Math.max(seen.term, term)
     seen.committed = Math.max(seen.committed, committed)
     seen.revision = Math.max(seen.revision, revision)
+  }
+
+  /** Promise 6: what it says of its cluster agrees with what everybody ever said. */
+  #addMembership(name: string, status: MemberStatus): void {
+    const { clusterId, memberId, incarnation, membershipEpoch: epoch } = status
+    if (clusterId === undefined || incarnation === undefined || status.members.length === 0) return
+    const members = status.members.map(({ id, role }) => `${id} ${role}`)
+    try {
+      this.#oneCluster.saw({ name, clusterId, memberId, incarnation, epoch, members })
+    } catch (error) {
+      if (!(error instanceof CheckFailure)) throw error
+      if (!this.violations.includes(error.message)) this.violations.push(error.message)
+    }
   }
 
   #addLeader(term: number, leader: string): void {

@@ -27,6 +27,8 @@ export async function readStored(options: {
   dataDir: string
   token: string
   members: readonly { readonly name: string; readonly peerUrls: readonly string[] }[]
+  /** It was not there when the cluster was made. */
+  hasJoined?: boolean
 }): Promise<StoredState> {
   const { name, dataDir, token, members } = options
   const fs = new DiskFileSystem()
@@ -34,12 +36,12 @@ export async function readStored(options: {
     fs,
     path: dataDir,
     identity: identityOf({ token, name, members }),
-    isNewCluster: true,
+    isNewCluster: options.hasJoined !== true,
   })
   try {
     const recovered = await recover({
       directory,
-      initialMembers: members,
+      initialMembers: options.hasJoined === true ? [] : members,
       settings: nodeSettings({
         heartbeatMs: 100,
         electionMs: 1000,

@@ -151,7 +151,8 @@ export class OneCluster implements Checker {
   }
 }
 
-function membersOf({ members, confState }: StateMachine): readonly string[] {
+/** `ID role` of each, as a Sighting has them. */
+export function membersOf({ members, confState }: StateMachine): readonly string[] {
   const { voters, votersOutgoing, learners } = confState
   return [...members.keys()].map((id) => {
     const roles = [
