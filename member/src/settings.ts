@@ -266,7 +266,7 @@ export const DEV_SETTINGS: readonly Setting[] = [
     name: 'data-dir',
     aliases: [],
     help: 'directory for the data, with one directory for each member in it',
-    fallback: './data/dev-<members>, with -<port-offset> behind it if there is one',
+    fallback: './data/dev-<members>, with -<port-offset> and -tls behind it where given',
     accepted: 'a directory, or a path where one can be created',
   },
   {
@@ -275,5 +275,13 @@ export const DEV_SETTINGS: readonly Setting[] = [
     help: 'added to every port, for a machine where they are taken',
     fallback: '0',
     accepted: `0 to ${DEV_PORT_OFFSET_MAX}`,
+  },
+  {
+    name: 'tls',
+    aliases: [],
+    isSwitch: true,
+    help: 'encrypt everything, and ask everybody for a certificate',
+    fallback: undefined,
+    accepted: 'no value',
   },
 ]

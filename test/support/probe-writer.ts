@@ -2,6 +2,14 @@
 // SLOW), to whichever endpoint answers. Values are unique; each write ends as done, failed or unknown.
 
 import { Agent, request } from 'node:http'
+import { Agent as SecureAgent, request as secureRequest } from 'node:https'
+
+/** PEM. */
+export interface ProbeTls {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
 
 export interface ProbeWrite {
   readonly key: string
@@ -22,7 +30,8 @@ export interface ProbeReport {
 
 export class ProbeWriter {
   readonly writes: ProbeWrite[] = []
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 256 })
+  #agent = new Agent({ keepAlive: true, maxSockets: 256 })
+  #isSecure = false
   readonly #endpoints: () => readonly string[]
   readonly #timer: NodeJS.Timeout
   readonly #prefix: string
@@ -34,6 +43,12 @@ export class ProbeWriter {
     this.#endpoints = options.endpoints
     this.#prefix = options.prefix ?? 'probe'
     this.#timer = setInterval(() => this.#write(), options.everyMs ?? 10)
+  }
+
+  /** From the next write on; those under way end as they began. */
+  useTls(tls: ProbeTls): void {
+    this.#agent = new SecureAgent({ keepAlive: true, maxSockets: 256, ...tls })
+    this.#isSecure = true
   }
 
   get acknowledged(): ProbeWrite[] {
@@ -84,7 +99,7 @@ export class ProbeWriter {
       this.#inFlight--
     }
     const url = `${endpoints[number % endpoints.length]!}/v1/kv/${key}?timeout=5s`
-    const call = request(
+    const call = (this.#isSecure ? secureRequest : request)(
       url,
       { method: 'PUT', agent: this.#agent, timeout: 10_000 },
       (response) => {

@@ -2,6 +2,7 @@
 
 import { parseAdvertiseUrl, type Parsed } from '../address.ts'
 import { listOf, oneOf } from '../setting-values.ts'
+import { type ClientTls, readClientTls, TLS_CLIENT_SETTINGS } from './client-tls.ts'
 import type { CommandFlags } from './command-flags.ts'
 import type { CommandSetting } from './command.ts'
 
@@ -26,7 +27,7 @@ export const CLIENT_SETTINGS: readonly CommandSetting[] = [
     aliases: ['endpoint'],
     help: 'REST APIs of members, tried in this order; the leader is found from any of them',
     fallback: ENDPOINTS_DEFAULT,
-    accepted: 'http://HOST:PORT, several separated by commas',
+    accepted: 'http://HOST:PORT or https://HOST:PORT, several separated by commas',
     isInEnvironment: true,
   },
   {
@@ -36,6 +37,7 @@ export const CLIENT_SETTINGS: readonly CommandSetting[] = [
     fallback: TIMEOUT_DEFAULT,
     accepted: 'a duration like 500ms, 10s or 5m, from 100ms to 10m',
   },
+  ...TLS_CLIENT_SETTINGS,
   OUTPUT_SETTING,
 ]
 
@@ -43,6 +45,7 @@ export interface ClientFlags {
   readonly endpoints: readonly string[]
   readonly timeoutMs: number
   readonly output: (typeof OUTPUTS)[number]
+  readonly tls: ClientTls
 }
 
 export function readClientFlags(flags: CommandFlags): ClientFlags {
@@ -50,6 +53,7 @@ export function readClientFlags(flags: CommandFlags): ClientFlags {
     endpoints: flags.read('endpoints', [ENDPOINTS_DEFAULT], listOf(parseAdvertiseUrl)),
     timeoutMs: flags.read('timeout', 10_000, parseTimeout),
     output: readOutput(flags),
+    tls: readClientTls(flags),
   }
 }
 

@@ -46,8 +46,8 @@ export class ClusterClient {
   readonly #learnt = new Set<string>()
   readonly #deadlineMs: number
 
-  constructor({ endpoints, timeoutMs }: Pick<ClientFlags, 'endpoints' | 'timeoutMs'>) {
-    this.#client = new MemberClient({ timeoutMs: Math.min(timeoutMs, READ_MS) })
+  constructor({ endpoints, timeoutMs, tls }: Pick<ClientFlags, 'endpoints' | 'timeoutMs' | 'tls'>) {
+    this.#client = new MemberClient({ timeoutMs: Math.min(timeoutMs, READ_MS), tls })
     this.#endpoints = endpoints
     this.#deadlineMs = systemClock.monotonicMs() + timeoutMs
   }

@@ -22,7 +22,8 @@ const COMMANDS: readonly Command[] = [
     about: `Starts real member processes on loopback: clients on port 2379 and every second one after it, peers
 on 2380 and every second one after it, the REST APIs on 8080, 8081 and so on. Shows a table of the
 members when they have a leader, and again when the leader changes. Ctrl-C stops them all; their
-data stays for the next start.`,
+data stays for the next start. With --tls it makes certificates in the data directory, anew at each
+start, and shows how to connect with them.`,
     exitCodes: '0 stopped in order, 1 refused or failed, 2 malformed command line',
     run: async (command, argv) => (await import('./dev.ts')).runDev(command, argv),
   },

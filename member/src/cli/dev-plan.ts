@@ -14,6 +14,7 @@ import { createServer } from 'node:net'
 import { dirname, join, relative } from 'node:path'
 import { httpUrl } from '../address.ts'
 import { DEV_MEMBER_COUNTS } from '../settings.ts'
+import { certificateFlags } from './dev-certificates.ts'
 
 const LOOPBACK = '127.0.0.1'
 /** `localhost` may mean either: a stranger on the other one would get what is meant for a member. */
@@ -42,9 +43,11 @@ export function planMembers(options: {
   readonly workingDirectory: string
   /** Added to every port. */
   readonly portOffset: number
+  readonly isSecure: boolean
 }): readonly PlannedMember[] {
   const numbers = Array.from({ length: options.count }, (_, position) => position)
-  const { portOffset } = options
+  const { portOffset, isSecure } = options
+  const url = (port: number): string => httpUrl({ host: LOOPBACK, port, isSecure })
   const peerPort = (i: number) => PEER_PORT + portOffset + 2 * i
   const cluster = numbers.map((i) => `n${i + 1}=${url(peerPort(i))}`).join(',')
   return numbers.map((i) => {
@@ -62,6 +65,7 @@ export function planMembers(options: {
       'api-addr': `${LOOPBACK}:${api}`,
       'initial-cluster': cluster,
       'initial-cluster-token': 'raftbase-dev',
+      ...(isSecure ? certificateFlags(options.dataDir) : {}),
     }
     return {
       name,
@@ -78,10 +82,6 @@ export function planMembers(options: {
       argv: Object.entries(flags).map(([flag, value]) => `-${flag}=${value}`),
     }
   })
-}
-
-function url(port: number): string {
-  return httpUrl({ host: LOOPBACK, port })
 }
 
 /** One line that says why the members cannot be started; undefined when they can. Creates the data directory. */

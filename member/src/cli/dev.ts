@@ -1,7 +1,8 @@
 // `raftbase dev`: a whole cluster on loopback in one terminal. Members are real processes; what they log is shown from
 // `warn` up, readable and under their names, and a table of them appears whenever the leader is another one.
 
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
 import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
 import { stopSignal } from '../../../lib/lifecycle.ts'
@@ -10,6 +11,8 @@ import { integerIn, parseDataDir } from '../setting-values.ts'
 import { DEV_MEMBER_COUNTS, DEV_PORT_OFFSET_MAX } from '../settings.ts'
 import { readCommandFlags } from './command-flags.ts'
 import type { Command } from './command.ts'
+import type { ClientTls } from './client-tls.ts'
+import { certificatePaths, type DevCertificates, makeCertificates } from './dev-certificates.ts'
 import { DevMembers, NODE_FLAGS, type MemberEnd } from './dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from './dev-plan.ts'
 import { findLeadership, type MemberView, renderViews } from './dev-view.ts'
@@ -39,19 +42,23 @@ export async function runDev(command: Command, argv: readonly string[]): Promise
   const count = flags.read('members', 3, parseCount)
   const portOffset = flags.read('port-offset', 0, integerIn(0, DEV_PORT_OFFSET_MAX))
   // The addresses are part of a cluster's identity: with others it is another cluster.
-  const ownDirectory = portOffset === 0 ? `dev-${count}` : `dev-${count}-${portOffset}`
+  const isSecure = flags.isGiven('tls')
+  const suffixes = [...(portOffset === 0 ? [] : [portOffset]), ...(isSecure ? ['tls'] : [])]
+  const ownDirectory = ['dev', count, ...suffixes].join('-')
   const dataDir = flags.read('data-dir', resolve('data', ownDirectory), (text) =>
     parseDataDir(text, workingDirectory),
   )
   const refusal = flags.refusal()
   if (refusal !== undefined) return refusal
-  const plan = planMembers({ count, dataDir, workingDirectory, portOffset })
+  const plan = planMembers({ count, dataDir, workingDirectory, portOffset, isSecure })
   const obstacle = await findObstacle(plan, dataDir)
   if (obstacle !== undefined) {
     process.stderr.write(`raftbase dev: ${obstacle}\n`)
     return EXIT_FAILED
   }
-  return new DevCluster(plan).run()
+  if (!isSecure) return new DevCluster(plan).run()
+  makeCertificates(dataDir)
+  return new DevCluster(plan, certificatePaths(dataDir)).run()
 }
 
 function parseCount(text: string) {
@@ -64,7 +71,8 @@ function parseCount(text: string) {
 class DevCluster {
   readonly #plan: readonly PlannedMember[]
   readonly #members: DevMembers
-  readonly #client = new MemberClient({ timeoutMs: ANSWER_TIMEOUT_MS })
+  readonly #client: MemberClient
+  readonly #certificates: DevCertificates | undefined
   readonly #allEnded = Promise.withResolvers<undefined>()
   #stopping = false
   #shownLeader: string | undefined
@@ -73,8 +81,11 @@ class DevCluster {
   #leaderSinceMs = systemClock.monotonicMs()
   #wake = Promise.withResolvers<void>()
 
-  constructor(plan: readonly PlannedMember[]) {
+  constructor(plan: readonly PlannedMember[], certificates?: DevCertificates) {
     this.#plan = plan
+    this.#certificates = certificates
+    const tls = certificates === undefined ? {} : { tls: clientTls(certificates) }
+    this.#client = new MemberClient({ timeoutMs: ANSWER_TIMEOUT_MS, ...tls })
     this.#members = new DevMembers({
       plan,
       program: [process.execPath, ...NODE_FLAGS, process.argv[1]!],
@@ -182,9 +193,27 @@ class DevCluster {
     if (!leadership.isAgreed && sinceMs < AGREEMENT_MS) return false
     const separator = this.#shownLeader === undefined ? '' : '\n'
     process.stdout.write(separator + renderViews(views, leadership))
+    if (this.#certificates !== undefined && this.#shownLeader === undefined) {
+      process.stdout.write(`\n${howToConnect(this.#certificates, this.#plan[0]!.apiUrl)}\n`)
+    }
     this.#shownLeader = leadership.leader
     return true
   }
+}
+
+function clientTls({ authority, client }: DevCertificates): ClientTls {
+  const [ca, cert, key] = [authority, client.certificate, client.key].map((path) =>
+    readFileSync(path),
+  )
+  return { ca, cert, key }
+}
+
+function howToConnect({ authority, client }: DevCertificates, apiUrl: string): string {
+  const [ca, cert, key] = [authority, client.certificate, client.key].map((path) => {
+    const shown = relative(process.cwd(), path)
+    return shown.startsWith('..') ? path : shown
+  })
+  return `curl --cacert ${ca} --cert ${cert} --key ${key} ${apiUrl}/cluster/nodes`
 }
 
 function complain(what: string): number {

@@ -4,6 +4,7 @@
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { systemTimers, type TimerHandle } from '../../../lib/clock.ts'
 import type { Nodes, Problem, Status } from '../rest/contract.ts'
+import type { ClientTls } from './client-tls.ts'
 
 const ANSWER_BYTES_MAX = 1024 * 1024
 /** A host that is gone answers nothing at all, not even a refusal: the next one is asked sooner than the answer is due. */
@@ -51,10 +52,14 @@ export class UnreachableError extends Error {
 
 export class MemberClient {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 })
+  /** Made when the first https URL is asked. */
+  #secureAgent: Agent | undefined
   readonly #timeoutMs: number
+  readonly #tls: ClientTls | undefined
 
-  constructor(options: { readonly timeoutMs: number }) {
+  constructor(options: { readonly timeoutMs: number; readonly tls?: ClientTls }) {
     this.#timeoutMs = options.timeoutMs
+    this.#tls = options.tls
   }
 
   /** What this member says about itself. Rejects when it does not answer in time or not as a member does. */
@@ -117,6 +122,15 @@ export class MemberClient {
 
   close(): void {
     this.#agent.destroy()
+    this.#secureAgent?.destroy()
+  }
+
+  #secure(): Agent {
+    const { ca, cert, key } = this.#tls ?? {}
+    // Loaded only now: most commands never need it.
+    const { Agent: SecureAgent } = process.getBuiltinModule('node:https')
+    this.#secureAgent ??= new SecureAgent({ keepAlive: true, maxSockets: 4, ca, cert, key })
+    return this.#secureAgent
   }
 
   #send(
@@ -130,8 +144,10 @@ export class MemberClient {
         : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
     return new Promise((resolve, reject) => {
       let isConnected = false
-      const sent = request(new URL(path, apiUrl), {
-        agent: this.#agent,
+      const url = new URL(path, apiUrl)
+      const isSecure = url.protocol === 'https:'
+      const sent = (isSecure ? process.getBuiltinModule('node:https') : { request }).request(url, {
+        agent: isSecure ? this.#secure() : this.#agent,
         method,
         headers,
         signal,
@@ -148,7 +164,7 @@ export class MemberClient {
         const timer = systemTimers.after(CONNECT_TIMEOUT_MS, () => {
           sent.destroy(new Error('no connection in time'))
         })
-        socket.once('connect', () => {
+        socket.once(isSecure ? 'secureConnect' : 'connect', () => {
           isConnected = true
           timer.cancel()
         })

@@ -21,7 +21,13 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }))
 
 const plan = (count: number, portOffset = 0) =>
-  planMembers({ count, dataDir: '/srv/data/dev', workingDirectory: '/srv', portOffset })
+  planMembers({
+    count,
+    dataDir: '/srv/data/dev',
+    workingDirectory: '/srv',
+    portOffset,
+    isSecure: false,
+  })
 
 test('a member of `raftbase dev` and one in the image run with the same flags of Node.js', () => {
   const dockerfile = readFileSync(new URL('../../../member/Dockerfile', import.meta.url), 'utf8')

@@ -33,7 +33,7 @@ class Dev {
   stdout = ''
   stderr = ''
 
-  constructor(members: number, portOffset: number) {
+  constructor(members: number, portOffset: number, flags: readonly string[] = []) {
     this.portOffset = portOffset
     this.#members = members
     const argv = [
@@ -41,6 +41,7 @@ class Dev {
       `--members=${members}`,
       `--data-dir=${directory}`,
       `--port-offset=${portOffset}`,
+      ...flags,
     ]
     this.child = spawn(process.execPath, [LAUNCHER, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()))
@@ -96,14 +97,23 @@ class Dev {
 }
 
 /** On ports that nobody uses: where some are taken it says so, and others are tried. */
-async function startDev(members: number): Promise<Dev> {
+async function startDev(members: number, flags: readonly string[] = []): Promise<Dev> {
   for (let attempt = 1; ; attempt++) {
     // Below the range from which systems take the ports of outgoing connections.
-    const dev = new Dev(members, 1000 + Math.floor(Math.random() * 20_000))
+    const dev = new Dev(members, 1000 + Math.floor(Math.random() * 20_000), flags)
     const isUp = await Promise.race([dev.table(1).then(() => true), dev.ended.then(() => false)])
     if (isUp) return dev
     if (attempt === 5 || !dev.stderr.includes('taken')) throw new Error(dev.stderr)
   }
+}
+
+async function run(...argv: string[]) {
+  const child = spawn(process.execPath, [LAUNCHER, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, stdout, stderr }
 }
 
 /** Kills one of its children, told by its command line. */
@@ -130,6 +140,27 @@ test('three members: one table with a leader, nothing else, and a clean end on S
   expect(dev.stderr).toBe('')
   expect(dev.stdout.split('\n').slice(4)).toEqual(['stopped 3 members', ''])
   await dev.allGone()
+})
+
+test('with --tls everything is encrypted, and it shows how to connect', async () => {
+  const dev = await startDev(3, ['--tls'])
+  const lines = await eventually('how to connect', () => /^curl .*$/m.exec(dev.stdout)?.[0])
+  const [, ca, cert, key, url] =
+    /^curl --cacert (\S+) --cert (\S+) --key (\S+) (https:\S+)\/cluster\/nodes$/.exec(lines)!
+  const answer = await run(
+    'status',
+    `--endpoints=${url}`,
+    `--cacert=${ca}`,
+    `--cert=${cert}`,
+    `--key=${key}`,
+  )
+  expect(answer.stdout.match(/ https:/g)).toHaveLength(9)
+  expect(answer.stdout.match(/ ok /g)).toHaveLength(3)
+  const refused = await run('status', `--endpoints=${url}`, `--cacert=${ca}`)
+  expect(refused).toMatchObject({ code: 1, stdout: '' })
+  expect(refused.stderr).toContain('a client certificate is required and none was shown')
+  dev.child.kill('SIGINT')
+  expect(await dev.ended).toBe(0)
 })
 
 test('when the leader is killed it says so, and shows the new one in a new table', async () => {
