@@ -122,6 +122,16 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     expect(world.reasons).toEqual(['BootstrapStarted'])
   })
 
+  test('an operator that comes after another one, as in an upgrade, writes nothing', async () => {
+    const world = await scene(FULL_SPEC)
+    await world.passes(4)
+    const before = await world.versions()
+    const next = new RealScene({ client, server, key: world.key })
+    await next.passes(3)
+    expect(await next.versions()).toEqual(before)
+    expect(next.reasons).toEqual([])
+  })
+
   test('pods of the template are admitted under the restricted level', async () => {
     const world = await scene({ resources: { limits: { memory: '256Mi' } } })
     await world.passes(3)

@@ -1,0 +1,60 @@
+// An upgrade of the operator restarts no member: the same RaftCluster is rendered into the same pods, byte for byte, by every
+// operator of one renderer revision. testdata/renderer has the pods of each revision. Whoever changes what pods are made from
+// raises RENDERER_REVISION, keeps the rendering of the revision before for clusters that were made by it, and adds a file
+// (UPDATE_GOLDEN=1); a file of a revision that was released never changes.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { parseAllDocuments, stringify } from 'yaml'
+import { canonicalJson } from '../../../operator/src/api/canonical.ts'
+import { RENDERER_ANNOTATION } from '../../../operator/src/api/labels.ts'
+import { RENDERER_REVISION, type RenderContext } from '../../../operator/src/resources/render.ts'
+import { buildStatefulSet } from '../../../operator/src/resources/stateful-set.ts'
+import { VERSION } from '../../../operator/src/version.ts'
+import { observationOf, UID } from '../support/observation.ts'
+
+const TESTDATA = new URL('../testdata/', import.meta.url)
+
+function specs(): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
+  const text = readFileSync(new URL('definitions/0.1.0-first.objects.yaml', TESTDATA), 'utf8')
+  const objects = parseAllDocuments(text).map(
+    (document) =>
+      document.toJS() as { metadata: { name: string }; spec: Readonly<Record<string, unknown>> },
+  )
+  return Object.fromEntries(objects.map(({ metadata, spec }) => [metadata.name, spec]))
+}
+
+function podsOf(spec: Readonly<Record<string, unknown>>): unknown {
+  const { cluster, options } = observationOf({ story: '', spec, status: 'none' })
+  const context: RenderContext = {
+    cluster,
+    options,
+    replicas: 3,
+    voters: 3,
+    founders: 3,
+    token: UID,
+    phase: 'Running',
+    clusterId: '0',
+    membership: { epoch: 1, entries: [] },
+  }
+  const set = buildStatefulSet(context)
+  expect(set.metadata.annotations?.[RENDERER_ANNOTATION]).toBe(String(RENDERER_REVISION))
+  const { template, volumeClaimTemplates } = set['spec'] as Readonly<Record<string, unknown>>
+  return { template, volumeClaimTemplates }
+}
+
+test('renders the same pods as every other operator of its revision', () => {
+  const rendered = Object.fromEntries(
+    Object.entries(specs()).map(([name, spec]) => [name, podsOf(spec)]),
+  )
+  const golden = new URL(`renderer/${RENDERER_REVISION}.yaml`, TESTDATA)
+  const text = stringify(rendered, { lineWidth: 0, aliasDuplicateObjects: false })
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, text)
+  expect(text).toBe(readFileSync(golden, 'utf8'))
+})
+
+test('nothing that pods are made from depends on the version of the operator', () => {
+  const text = canonicalJson(podsOf({ ...specs()['much'], version: '9.8.7' }))
+  expect(text).toContain('9.8.7')
+  expect(text).not.toContain(VERSION)
+})
