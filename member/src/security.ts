@@ -19,6 +19,7 @@ const HANDSHAKE_TIMEOUT_MS = 5000
 const HANDSHAKES_MAX = 256
 /** Addresses whose rejection is remembered, so that each is logged once for each reason. */
 const COMPLAINTS_MAX = 64
+const COMPLAINT_PERIOD_MS = 600_000
 
 export interface MemberSecurity {
   readonly peer: PeerSecurity | undefined
@@ -218,23 +219,25 @@ interface Complaint {
   readonly subject: string | undefined
 }
 
-/** One line for each address and reason, not for each attempt. */
+/** One line in ten minutes for each address and reason, not for each attempt. */
 function complainer(log: Logger): (complaint: Complaint) => void {
-  const said = new Map<string, string>()
+  const saidAtMs = new Map<string, number>()
   return (complaint) => {
     const { reason, detail, remoteAddress, subject } = complaint
-    const about = `${remoteAddress} ${subject}`
+    const about = [remoteAddress, subject, reason, detail].join(' ')
+    const nowMs = systemClock.monotonicMs()
+    const before = saidAtMs.get(about)
     // Whoever only connects and goes is a probe of a port.
     const isProbe = reason === 'handshake' && detail === 'ECONNRESET'
-    if (isProbe || said.get(about) === `${reason} ${detail}`) {
+    if (isProbe || (before !== undefined && nowMs - before < COMPLAINT_PERIOD_MS)) {
       log.debug(complaint, 'rejected connection on client endpoint')
       return
     }
-    said.delete(about)
-    said.set(about, `${reason} ${detail}`)
-    for (const oldest of said.keys()) {
-      if (said.size <= COMPLAINTS_MAX) break
-      said.delete(oldest)
+    saidAtMs.delete(about)
+    saidAtMs.set(about, nowMs)
+    for (const oldest of saidAtMs.keys()) {
+      if (saidAtMs.size <= COMPLAINTS_MAX) break
+      saidAtMs.delete(oldest)
     }
     log.warn(complaint, 'rejected connection on client endpoint')
   }

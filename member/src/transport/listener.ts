@@ -195,7 +195,7 @@ export class Listener {
       return
     }
     this.#settle(socket)
-    this.#complaints.delete(judged.identity.memberId)
+    this.#forgive(judged.identity.memberId, socket.remoteAddress)
     const fields = { Connection: 'Upgrade', Upgrade: UPGRADE_TOKEN }
     socket.write(
       rawHead(101, 'Switching Protocols', { ...fields, ...welcomeFields(this.#options.self) }),
@@ -299,6 +299,14 @@ export class Listener {
     return true
   }
 
+  /** Somebody is in: what is wrong with it later is news again. */
+  #forgive(member: MemberId, remoteAddress: string | undefined): void {
+    this.#complaints.delete(member)
+    for (const about of this.#complaints.keys()) {
+      if (about.startsWith(`${remoteAddress} `)) this.#complaints.delete(about)
+    }
+  }
+
   /** Before a word of HTTP: no TLS, or a certificate that is not good enough. Who it is, only the address tells. */
   #onTurnedAway(refusal: CertificateRefusal | HandshakeFailure, socket: Socket): void {
     const { log, metrics } = this.#options
@@ -309,8 +317,8 @@ export class Listener {
     const { reason, detail } = refusal
     // Whoever only connects and goes is a probe of a port.
     const isProbe = reason === 'handshake' && detail === 'ECONNRESET'
-    const about = `${remoteAddress} ${certificate?.fingerprint256}`
-    if (isProbe || !this.#isNews(about, `${reason} ${detail}`)) {
+    const about = [remoteAddress, certificate?.fingerprint256, reason, detail].join(' ')
+    if (isProbe || !this.#isNews(about, '')) {
       log.debug(fields, 'rejected connection on peer endpoint')
     } else {
       log.warn(fields, 'rejected connection on peer endpoint')
