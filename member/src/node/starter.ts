@@ -1,5 +1,6 @@
 // Brings a member up in its host: looks at the data directory, follows the plan for what it found, and keeps a parked
-// member waiting for the membership file to change. Also takes a member out again that was removed from its cluster.
+// member waiting for the membership file to change. Also takes a member out again that was removed from its cluster, or whose
+// cluster is being recovered.
 
 import type { Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
@@ -71,6 +72,10 @@ export class Starter {
   readonly #options: StarterOptions
   #member: Member | undefined
   #isStopped = false
+  /** It was removed: nothing can bring it back. */
+  #isBuried = false
+  /** A member that is being taken out. */
+  #leaving: Promise<void> | undefined
   /** Parked only until more peers answer: worth another try without a change of the file. */
   #asksAgain = false
   /** What the log said last about why this member is parked. */
@@ -88,8 +93,10 @@ export class Starter {
   async start(): Promise<void> {
     const { membership } = this.#options
     await membership?.start()
-    if (await this.#attempt()) return
-    void this.#startLater().catch((error: unknown) => this.#options.onFailure(error))
+    const changed = membership?.changed()
+    const takesPart = await this.#attempt()
+    if (changed === undefined) return
+    void this.#follow(takesPart, changed).catch((error: unknown) => this.#options.onFailure(error))
   }
 
   /** Stops what runs. Reading a log is not waited for: it changes nothing that matters. */
@@ -100,22 +107,51 @@ export class Starter {
     const member = this.#member
     this.#member = undefined
     await member?.stop(graceMs)
+    await this.#leaving
     host.stopped()
   }
 
-  async #startLater(): Promise<void> {
-    while (!this.#isStopped) {
-      await this.#reasonToTry()
-      if (this.#isStopped || (await this.#attempt())) return
+  /** Looks again whenever the file changes: a parked member may start, one that takes part may have to stay away. */
+  async #follow(takesPart: boolean, changed: Promise<void>): Promise<void> {
+    let isIn = takesPart
+    let next = changed
+    for (;;) {
+      await this.#reasonToTry(next)
+      if (this.#isStopped || this.#isBuried) return
+      // Before it looks: a change while it does is another reason.
+      next = this.#options.membership!.changed()
+      isIn = isIn ? !(await this.#maybeStayAway()) : await this.#attempt()
     }
   }
 
-  async #reasonToTry(): Promise<void> {
-    const { membership, timers } = this.#options
+  async #reasonToTry(changed: Promise<void>): Promise<void> {
+    const { timers } = this.#options
     const again = Promise.withResolvers<void>()
     const timer = this.#asksAgain ? timers.after(ASK_AGAIN_MS, again.resolve) : undefined
-    await Promise.race([membership!.changed(), again.promise])
+    await Promise.race([changed, again.promise])
     timer?.cancel()
+  }
+
+  /**
+   * Takes the member out when its cluster is being recovered: whoever survives must not meet one that has not heard of it. Of
+   * everything else that the file says the log is the authority. Returns whether the member is parked now.
+   */
+  async #maybeStayAway(): Promise<boolean> {
+    const { configured, membership, dataDir } = this.#options
+    const member = this.#member
+    if (member === undefined || membership?.found.document?.phase !== 'Recovering') return false
+    const found = { path: dataDir, identity: member.identity, isTombstoned: false }
+    const plan = planStart(configured, found, membership.found)
+    if (plan.type !== 'park') return false
+    await this.#takeOut(member, plan.directory)
+    return true
+  }
+
+  async #takeOut(member: Member, directory: DataDirectoryStatus): Promise<void> {
+    this.#member = undefined
+    this.#park(directory)
+    this.#leaving = member.stop(this.#options.graceMs)
+    await this.#leaving
   }
 
   /** Returns whether the member takes part now; false: it is parked. */
@@ -251,15 +287,15 @@ export class Starter {
   }
 
   async #bury(): Promise<void> {
-    const { graceMs, membership, onFailure } = this.#options
+    const { membership, onFailure } = this.#options
     const member = this.#member
     if (member === undefined || this.#isStopped) return
+    this.#isBuried = true
     await member.bury()
     const error = new RaftbaseError('MEMBER_REMOVED', 'this member was removed from the cluster')
     if (membership === undefined) return onFailure(error)
-    this.#member = undefined
-    this.#park({ state: 'Tombstoned', code: error.code, detail: error.message })
-    await member.stop(graceMs)
+    const { code, message: detail } = error
+    await this.#takeOut(member, { state: 'Tombstoned', code, detail })
   }
 }
 

@@ -66,6 +66,36 @@ test.each(['follower', 'leader'])('a removed %s buries its data and parks', asyn
   })
 })
 
+test('members stay away as soon as the file says that their cluster is being recovered, and come back after it', async () => {
+  const group = await threeMembers()
+  const leader = await group.leader()
+  await leader.host.put({ key, value }, { timeoutMs: 5000 })
+  group.publish({ phase: 'Recovering' })
+  for (const member of group.running.values()) {
+    const parked = await until(member, 'parked', ({ state }) => state === 'parked')
+    expect(parked).toMatchObject({
+      startupPhase: 'parked',
+      memberId: idOf(member.name),
+      membershipFile: { phase: 'Recovering' },
+      dataDirectory: {
+        state: 'Valid',
+        detail: 'the cluster is being recovered; nobody takes part meanwhile',
+      },
+    })
+    expect(member.host.notReadyReason()).toBe('parked')
+  }
+  group.publish({ phase: 'Running' })
+  const next = await group.leader()
+  const { kv } = await next.host.get({ key, consistency: 'linearizable' }, { timeoutMs: 5000 })
+  expect(Buffer.from(kv!.value).toString()).toBe('v')
+  for (const { failures } of group.running.values()) expect(failures).toEqual([])
+  // And again, in the same processes.
+  group.publish({ phase: 'Recovering' })
+  for (const member of group.running.values()) {
+    await until(member, 'parked again', ({ state }) => state === 'parked')
+  }
+})
+
 test('a member that was removed while it was away learns it from its own log, if not sooner', async () => {
   const group = await threeMembers()
   const leader = await group.leader()
