@@ -73,6 +73,27 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     expect(crd?.metadata.annotations?.['helm.sh/resource-policy']).toBe('keep')
   })
 
+  test('says of itself on Artifact Hub what it installs', () => {
+    const chart = parse(text('charts', 'raftbase-operator', 'Chart.yaml')) as {
+      readonly appVersion: string
+      readonly annotations: Readonly<Record<string, string>>
+    }
+    const values = parse(text('charts', 'raftbase-operator', 'values.yaml')) as {
+      readonly image: { readonly repository: string }
+      readonly memberImage: { readonly repository: string }
+    }
+    const said = (name: string): unknown => parse(chart.annotations[`artifacthub.io/${name}`]!)
+    expect(said('images')).toEqual([
+      { name: 'operator', image: `${values.image.repository}:${chart.appVersion}` },
+      { name: 'member', image: `${values.memberImage.repository}:${chart.appVersion}` },
+    ])
+    const crd = parse(text('crds', 'raftclusters.yaml')) as { spec: { names: { kind: string } } }
+    const { kind } = crd.spec.names
+    expect(said('crds')).toMatchObject([{ kind, name: 'raftclusters.raftbase.io' }])
+    expect(said('crdsExamples')).toMatchObject([{ kind, spec: { version: chart.appVersion } }])
+    expect(said('license')).toBe('Apache-2.0')
+  })
+
   test('gives the operator rights on exactly the kinds of objects it works with', async () => {
     const types = Object.values(resourceTypes).filter((value) => typeof value === 'object')
     const wanted = types.map(({ group, resource }) => `${resource}.${group}`)

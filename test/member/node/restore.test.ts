@@ -230,6 +230,20 @@ describe('a restore', () => {
     }
   })
 
+  test('leaves the directory to one of two that come at the same time', async () => {
+    const fs = await diskWith(SMALL)
+    const outcomes = await Promise.allSettled([restore(fs), restore(fs), restore(fs)])
+    const done = outcomes.filter(({ status }) => status === 'fulfilled')
+    const codes = outcomes
+      .filter((outcome) => outcome.status === 'rejected')
+      .map(({ reason }) => (reason as { code: string }).code)
+    expect(done).toHaveLength(1)
+    expect(codes.every((code) => code === 'DATA_DIR_LOCKED' || code === 'DATA_DIR_UNUSABLE')).toBe(
+      true,
+    )
+    expect(await found(fs)).toBe('restored')
+  })
+
   test('is all or nothing at every operation it may be killed in, and the same again completes it (F54)', async () => {
     const alone = { members: MEMBERS.slice(0, 1) }
     const trial = await diskWith(SMALL)
