@@ -170,6 +170,10 @@ export class SimCluster implements View {
     return leader
   }
 
+  get isStuck(): boolean {
+    return !this.canDecide((member) => !member.isGone)
+  }
+
   tell(what: string): void {
     this.trace.tell('', what)
   }

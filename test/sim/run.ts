@@ -142,7 +142,7 @@ class Run {
       : someMajority(members, members.length, cluster.fork())
     if (!reconfigures && 2 * majority.length <= members.length) return
     // Too many disks are lost by what the membership is now: that is what recovery is for.
-    if (reconfigures && !cluster.canDecide((member) => !member.isGone)) return
+    if (reconfigures && cluster.isStuck) return
     const startMs = cluster.nowMs
     this.#injector.keepHealthy(majority)
     const done = new Set<SimMember>()
@@ -192,7 +192,7 @@ class Run {
   /** Everybody who can run does, and has applied the same. */
   async #converge(): Promise<void> {
     const cluster = this.#cluster
-    if (!cluster.canDecide((member) => !member.isGone)) return
+    if (cluster.isStuck) return
     const isEqual = (): boolean => {
       const running = cluster.current.filter((member) => !member.isGone)
       const states = running.map(({ member }) => member?.status())

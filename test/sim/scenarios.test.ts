@@ -308,3 +308,23 @@ test('a replacement asked for again while its joint change is under way is done 
     expect(await again).toBe(epoch)
   })
 })
+
+test('a leader that was just elected counts nobody who has not answered it (F53)', async () => {
+  await expectEach({}, async (scenario) => {
+    const { leader: old, followers } = scenario
+    // Of three one is gone for good, and the next leader has not noticed yet.
+    old.crash(undefined)
+    await scenario.until('another leader', () => followers.some(isLeading), 3000)
+    const leader = followers.find(isLeading)!
+    const kept = followers.find((other) => other !== leader)!
+    await scenario.until('an entry of its own', () => leader.member!.isReady(), 1000)
+    const answer = leader
+      .member!.membership.change({ type: 'remove', id: kept.id }, { timeoutMs: 2000 })
+      .then(
+        () => 'done',
+        (error: { code?: string }) => error.code,
+      )
+    await scenario.pass(100)
+    expect(await answer).toBe('MEMBERSHIP_UNSAFE')
+  })
+})

@@ -276,7 +276,8 @@ export class RawNode {
       state: progress.state,
       match: progress.match,
       next: progress.next,
-      recentlyActive: progress.lastContact > now - config.electionTicks,
+      // Nobody has answered a new leader yet, whom it gives the benefit of the doubt for as long as that lasts.
+      recentlyActive: progress.hasAnswered && progress.lastContact > now - config.electionTicks,
       learner: progress.isLearner,
       inflightMessages: progress.inflights.count,
     }))

@@ -17,7 +17,8 @@ const encoder = new TextEncoder()
 export class Acknowledged implements Checker {
   readonly name = 'acknowledged'
 
-  finish(operations: readonly Operation[], { current }: View): void {
+  finish(operations: readonly Operation[], { current, isStuck }: View): void {
+    if (isStuck) return
     const checked = new Set<string>()
     for (const member of current) {
       if (member.member === undefined) continue

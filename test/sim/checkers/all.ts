@@ -4,16 +4,20 @@ import { Acknowledged } from './acknowledged.ts'
 import { Answers } from './answers.ts'
 import type { Checker } from './checker.ts'
 import { ClientHistory } from './client-history.ts'
+import { CommitRule } from './commit-rule.ts'
 import { CommittedLog } from './committed-log.ts'
 import { LogMatching } from './log-matching.ts'
 import { Monotone } from './monotone.ts'
 import { OneCluster } from './one-cluster.ts'
+import { PreVote } from './pre-vote.ts'
 import { StateMachineSafety } from './state-machine-safety.ts'
 
 export function allCheckers(): readonly Checker[] {
   return [
     new LogMatching(),
     new CommittedLog(),
+    new CommitRule(),
+    new PreVote(),
     new StateMachineSafety(),
     new Monotone(),
     new OneCluster(),

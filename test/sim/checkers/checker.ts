@@ -11,6 +11,8 @@ export interface View {
   readonly members: readonly SimMember[]
   /** Those that belong to the cluster by its newest membership. */
   readonly current: readonly SimMember[]
+  /** So many disks were lost that nothing can be decided: who is behind stays so. */
+  readonly isStuck: boolean
   readonly nowMs: number
   readonly nameOf: (id: MemberId) => string
 }
