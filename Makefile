@@ -116,12 +116,12 @@ sim: $(INSTALLED) ## simulate whole clusters under faults; SECONDS, HOURS, SEED,
 	  WORKERS='$(WORKERS)' $(NODE) test/sim/main.ts
 
 .PHONY: chart
-chart: ## bring the chart's copy of the CRD up to date, check the chart, and package it to dist/
+chart: ## bring the chart's copy of the CRD up to date, check the charts, and package them to dist/
 	@cp crds/raftclusters.yaml charts/raftbase-operator/files/raftclusters.yaml
 	@command -v helm >/dev/null || { echo 'make $@: helm is missing' >&2; exit 1; }
-	@helm lint --strict --quiet charts/raftbase-operator
-	@mkdir -p dist
-	@helm package --destination dist charts/raftbase-operator
+	@helm lint --strict --quiet charts/raftbase-operator charts/raftbase-crds
+	@mkdir -p $(DIST)
+	@helm package --destination $(DIST) charts/raftbase-operator charts/raftbase-crds
 
 .PHONY: install-manifest
 install-manifest: ## write dist/install.yaml: what the chart installs by default, for kubectl apply --server-side

@@ -73,6 +73,22 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     expect(crd?.metadata.annotations?.['helm.sh/resource-policy']).toBe('keep')
   })
 
+  test('has a chart beside it with the definition alone, of the same version', async () => {
+    const alone = join(ROOT, 'charts', 'raftbase-crds')
+    expect(await helm('lint', '--strict', '--quiet', alone)).toMatchObject({ code: 0, stdout: '' })
+    const { code, stdout } = await helm('template', 'crds', alone)
+    expect(code).toBe(0)
+    expect(parse(stdout)).toEqual(parse(text('crds', 'raftclusters.yaml')))
+    const versions = ['raftbase-crds', 'raftbase-operator'].map((name) => {
+      const { version, appVersion } = parse(text('charts', name, 'Chart.yaml')) as Rendered & {
+        version: string
+        appVersion: string
+      }
+      return { version, appVersion }
+    })
+    expect(versions[0]).toEqual(versions[1])
+  })
+
   test('says of itself on Artifact Hub what it installs', () => {
     const chart = parse(text('charts', 'raftbase-operator', 'Chart.yaml')) as {
       readonly appVersion: string

@@ -8,7 +8,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
-import { HELM, missingHelm } from '../support/helm.ts'
+import { CHART, HELM, helm, missingHelm } from '../support/helm.ts'
 
 const WHAT = 'the tests of install.yaml'
 const SKIPPED = missingApiServer(WHAT) ?? missingHelm(WHAT)
@@ -49,6 +49,23 @@ describe.skipIf(SKIPPED !== undefined)('install.yaml', { timeout: 60_000 }, () =
     expect(kinds).toContain('ValidatingAdmissionPolicy')
     expect(kinds).not.toContain('Pod')
     expect(manifest).not.toMatch(/managed-by: Helm|helm\.sh\/(?!resource-policy: keep)/)
+  })
+
+  test('its network policies and dashboards are accepted as well', async () => {
+    const { code, stdout } = await helm(
+      'template',
+      'raftbase',
+      CHART,
+      ...'--namespace default --skip-tests --set networkPolicy.enabled=true'.split(' '),
+      ...'--set monitoring.dashboards.enabled=true'.split(' '),
+      ...'--set networkPolicy.memberNamespaces={default,kube-system}'.split(' '),
+      ...'--show-only templates/networkpolicy.yaml'.split(' '),
+      ...'--show-only templates/dashboards.yaml'.split(' '),
+    )
+    expect(code).toBe(0)
+    const applied = await server.mustKubectl(['apply', '--server-side', '-f', '-'], stdout)
+    expect(applied.match(/networkpolicy\S+ serverside-applied/g)).toHaveLength(3)
+    expect(applied.match(/configmap\S+ serverside-applied/g)).toHaveLength(2)
   })
 
   test('is accepted by an API server, twice, and gives the operator the rights of the chart', async () => {

@@ -76,7 +76,7 @@ async function save(cluster: ClusterClient, request: SaveRequest): Promise<Print
 /** Where to ask, best first: a follower has less to do. What the user names is asked if nothing else helps. */
 async function sources(cluster: ClusterClient, { consistency }: SaveRequest): Promise<string[]> {
   const { apiUrl, nodes } = await cluster.nodes()
-  if (consistency === 'serializable') return [apiUrl, ...cluster.endpoints]
+  if (consistency === 'serializable') return [...new Set([apiUrl, ...cluster.endpoints])]
   const followers = nodes.filter(({ status }) => status === 'follower')
   const urls = followers.flatMap(({ apiUrls }) => apiUrls)
   return [...new Set([...urls, apiUrl, ...cluster.endpoints])]
