@@ -102,7 +102,8 @@ export class ClusterClient {
       const isHopeless = !round.isReached && !isInDoubt
       if (isHopeless || this.leftMs <= PAUSE_MS) {
         if (last instanceof ProblemError && !isInDoubt) throw last
-        throw new GaveUpError(reasonOf(last), { isInDoubt })
+        const why = isHopeless ? reasonOf(last) : `gave up in the end; last: ${reasonOf(last)}`
+        throw new GaveUpError(why, { isInDoubt })
       }
       await this.pause()
     }

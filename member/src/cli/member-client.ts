@@ -65,7 +65,8 @@ export class MemberClient {
   /** What this member says about itself. Rejects when it does not answer in time or not as a member does. */
   async status(apiUrl: string): Promise<Status> {
     const answer = await this.request({ method: 'GET', apiUrl, path: '/v1/status' })
-    if (typeof answer['memberId'] !== 'string') throw notAMember(apiUrl)
+    // One that is parked may not know its id.
+    if (typeof answer['dataDirectory'] !== 'object') throw notAMember(apiUrl)
     return answer as unknown as Status
   }
 

@@ -40,11 +40,40 @@ export function runStatus(command: Command, argv: readonly string[]): Promise<nu
 
 /** Rejects when no endpoint answers; any other member may be silent. */
 async function readRows(cluster: ClusterClient): Promise<readonly MemberRow[]> {
-  const { nodes } = await cluster.nodes()
+  let nodes: readonly Node[]
+  try {
+    nodes = (await cluster.nodes()).nodes
+  } catch (error) {
+    const parked = await askEndpoints(cluster)
+    if (parked.length === 0) throw error
+    return describeMembers(parked)
+  }
   const asked = await Promise.all(
     nodes.map(async (node) => ({ node, ...(await ask(cluster.members, node)) })),
   )
   return describeMembers(asked)
+}
+
+/** Endpoints that take no part in a cluster, parked or starting: what each says of itself is all there is. */
+async function askEndpoints({
+  endpoints,
+  members,
+}: ClusterClient): Promise<readonly (Answer & { readonly node: Node })[]> {
+  const asked = await Promise.all(
+    endpoints.map(async (url) => {
+      try {
+        const status = await members.status(url)
+        const { name, memberId: id = '', version } = status
+        const urls = { peerUrls: [], clientUrls: [], apiUrls: [url] }
+        const node: Node = { id, name, status: 'unreachable', version, ...urls }
+        return [{ node, status, reason: undefined }]
+      } catch {
+        // Nobody is there: the caller says so when that is true of all of them.
+        return []
+      }
+    }),
+  )
+  return asked.flat()
 }
 
 interface Answer {
@@ -75,9 +104,9 @@ export function describeMembers(
   return asked.map(({ node, status, reason }) => ({
     name: node.name,
     id: node.id,
-    role: status?.role ?? (node.status === 'unreachable' ? 'unknown' : node.status),
+    role: roleOf(status) ?? (node.status === 'unreachable' ? 'unknown' : node.status),
     health: status === undefined ? 'unreachable' : status.ready ? 'ok' : 'not ready',
-    reason: reason ?? status?.notReadyReason ?? null,
+    reason: reason ?? (status === undefined ? null : whyNotReady(status)),
     term: status?.term ?? null,
     revision: status?.revision ?? null,
     applied: status?.applied ?? null,
@@ -88,12 +117,22 @@ export function describeMembers(
   }))
 }
 
+/** A member that does not take part has none. */
+function roleOf(status: Status | undefined): string | undefined {
+  return status?.state === 'parked' ? '-' : status?.role
+}
+
+function whyNotReady({ notReadyReason, dataDirectory }: Status): string | null {
+  if (notReadyReason !== 'parked') return notReadyReason ?? null
+  return `parked (${dataDirectory.state})`
+}
+
 export function renderRows(rows: readonly MemberRow[]): string {
   const headings =
     'NAME,ID,ROLE,HEALTH,TERM,REVISION,APPLIED,LAG,CLIENT URL,PEER URL,API URL'.split(',')
   const cells = rows.map((row) => [
     row.name,
-    row.id,
+    row.id || '-',
     row.role,
     row.health === 'not ready' && row.reason !== null ? `not ready: ${row.reason}` : row.health,
     ...[row.term, row.revision, row.applied, row.lag].map((value) => String(value ?? '-')),

@@ -130,6 +130,8 @@ test('refused values are log lines that name the field, and end with 1 (LOG-4)',
 const status = (memberId: string, name: string, changed: object = {}) => ({
   memberId,
   name,
+  state: 'running',
+  dataDirectory: { state: 'Valid' },
   ready: true,
   role: 'follower',
   term: 4,
@@ -202,6 +204,23 @@ n5    e   follower  unreachable  -     -         -        -    http://n5:1  http
       `${first.url} belongs to another member`,
       'has not told its API address',
     ])
+  })
+
+  test('shows members that do not take part, with the reason', async () => {
+    const parked = await serve({
+      '/cluster/nodes': { nodes: [] },
+      '/v1/status': {
+        name: 'n3',
+        state: 'parked',
+        ready: false,
+        notReadyReason: 'parked',
+        dataDirectory: { state: 'AwaitingReplacement' },
+      },
+    })
+    const { code, stdout } = await raftbase('status', '--endpoint', parked.url)
+    parked.close()
+    expect(code).toBe(0)
+    expect(stdout.split('\n')[1]).toMatch(/^n3 +- +- +not ready: parked \(AwaitingReplacement\) /)
   })
 
   test('says why the endpoint does not answer, and ends with 1', async () => {
