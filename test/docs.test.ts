@@ -16,11 +16,13 @@ const unread = (): never => {
   throw new Error('listed, not scraped')
 }
 
+const NO_ADMISSION = { running: 0, runningMax: 0, waiting: 0, refused: 0 }
+
 /** Whoever registers metrics adds a line here; docs/metrics.md then has to list them. */
 const REGISTRARS: readonly ((registry: Registry) => void)[] = [
   (registry) => registerProcessMetrics(registry, { version: '0', startedAtMs: 0 })(),
   (registry) => {
-    new NodeMetrics(registry).observe({ status: unread, pendingCount: 0 })
+    new NodeMetrics(registry).observe({ status: unread, pendingCount: 0, admission: NO_ADMISSION })
   },
   (registry) => registerExpiry(registry, () => []),
   (registry) => {

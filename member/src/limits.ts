@@ -56,6 +56,46 @@ export function clientConnectionsMax(descriptors: number | undefined, listeners:
   return Math.max(CLIENT_CONNECTIONS_MIN, share)
 }
 
+/** Requests of clients that a member carries out at a time, at least and at most; how many follows from its speed. */
+const RUNNING_REQUESTS_MIN = 64
+const RUNNING_REQUESTS_START = 256
+const RUNNING_REQUESTS_MAX = 1024
+/** Requests of clients that wait for their turn. */
+const WAITING_REQUESTS_MAX = 10_000
+/** How long one waits for its turn before it is refused: clients should hear it long before they give up. */
+const WAITING_MS_MAX = 1000
+/** The same once there has been a line for that long: it is not going away by itself. */
+const WAITING_MS_STANDING = 100
+
+export interface AdmissionLimits {
+  /** Requests carried out at a time, at least and at most. */
+  readonly runningMin: number
+  readonly runningMax: number
+  /** As long as nothing is known about how many it may be. */
+  readonly runningStart: number
+  /** Requests in line; further ones are refused at once. */
+  readonly waitingMax: number
+  /** How long a request may wait in line before it is refused. */
+  readonly waitMsMax: number
+  /** The same once there has been a line for so long. */
+  readonly waitMsStanding: number
+  /** A linearizable read that takes longer shows that too many are carried out. */
+  readonly readMsMax: number
+}
+
+/** What node/admission.ts holds the requests of clients to. A read that takes half an election timeout is too slow. */
+export function admissionLimits(electionMs: number): AdmissionLimits {
+  return {
+    runningMin: RUNNING_REQUESTS_MIN,
+    runningMax: RUNNING_REQUESTS_MAX,
+    runningStart: RUNNING_REQUESTS_START,
+    waitingMax: WAITING_REQUESTS_MAX,
+    waitMsMax: WAITING_MS_MAX,
+    waitMsStanding: WAITING_MS_STANDING,
+    readMsMax: electionMs / 2,
+  }
+}
+
 /** How long a stop may take before the process ends without it, in milliseconds. */
 export const STOP_TIMEOUT_MS = 10_000
 

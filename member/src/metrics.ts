@@ -13,6 +13,12 @@ const FLUSH_BOUNDS = [
 export interface ObservedMember {
   status(): NodeStatus
   readonly pendingCount: number
+  readonly admission: {
+    readonly running: number
+    readonly runningMax: number
+    readonly waiting: number
+    readonly refused: number
+  }
 }
 
 export class NodeMetrics implements NodeObserver {
@@ -105,6 +111,39 @@ export class NodeMetrics implements NodeObserver {
     this.#registry.gaugeFrom(
       { name: 'raftbase_node_pending_requests', help: 'Requests that wait for their outcome.' },
       () => member.pendingCount,
+    )
+    this.#observeAdmission(member)
+  }
+
+  #observeAdmission({ admission }: ObservedMember): void {
+    const registry = this.#registry
+    registry.gaugeFrom(
+      {
+        name: 'raftbase_admission_running_requests',
+        help: 'Requests of clients that are carried out.',
+      },
+      () => admission.running,
+    )
+    registry.gaugeFrom(
+      {
+        name: 'raftbase_admission_running_max_requests',
+        help: 'How many may be carried out at a time, as things are.',
+      },
+      () => admission.runningMax,
+    )
+    registry.gaugeFrom(
+      {
+        name: 'raftbase_admission_waiting_requests',
+        help: 'Requests of clients that wait for their turn.',
+      },
+      () => admission.waiting,
+    )
+    registry.counterFrom(
+      {
+        name: 'raftbase_admission_refused_requests_total',
+        help: 'Requests that were not begun: they waited too long, or too many waited.',
+      },
+      () => admission.refused,
     )
   }
 }

@@ -292,7 +292,8 @@ async function openRest(options: {
     requestBytesMax: config.maxRequestBytes,
     connectionsMax: Math.min(REST_LIMITS.connectionsMax, connectionsMax(config)),
   }
-  const app = createRestApp({ node: host, log, metrics: registry, limits })
+  const { admission } = host
+  const app = createRestApp({ node: host, admission, log, metrics: registry, limits })
   security.secureFront(app.server)
   try {
     await app.listen({ ...config.apiListen })

@@ -8,8 +8,11 @@ import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
+import { systemClock, systemTimers } from '../../lib/clock.ts'
 import { createLogger } from '../../lib/logger.ts'
 import { Registry } from '../../lib/metrics.ts'
+import { admissionLimits } from '../../member/src/limits.ts'
+import { Admission } from '../../member/src/node/admission.ts'
 import { createRestApp } from '../../member/src/rest/app.ts'
 import { freePorts } from '../support/process-cluster.ts'
 import { Observation, ROW_HEADINGS } from './observation.ts'
@@ -25,8 +28,15 @@ const value = new Uint8Array(VALUE_BYTES).fill(120)
 
 const cluster = await startCluster({ count: 1 })
 const member = await cluster.leader()
+const admission = new Admission({
+  limits: admissionLimits(1000),
+  clock: systemClock,
+  timers: systemTimers,
+  read: () => Promise.resolve(),
+})
 const app = createRestApp({
   node: member,
+  admission,
   log: createLogger({ level: 'silent' }),
   metrics: new Registry(),
 })

@@ -12,7 +12,7 @@ import type { Reads } from './reads.ts'
 /** How long one slice of applying may hold the event loop. */
 const SLICE_MS = 5
 /** The clock is looked at after this many entries. */
-const SLICE_ENTRIES = 64
+const SLICE_ENTRIES = 4
 /** Granularity of forgetting the tail. */
 const CHECKPOINT_BYTES = 128 * 1024
 /** What an entry costs in memory beside its data. */

@@ -3,8 +3,10 @@
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
+import { admissionLimits } from '../limits.ts'
 import type { MemberId } from '../raft/types.ts'
 import { STORAGE_FORMAT_VERSION } from '../wal/metadata.ts'
+import { Admission } from './admission.ts'
 import type { Identity } from './identity.ts'
 import type { Member } from './member.ts'
 import type {
@@ -44,6 +46,8 @@ export interface HostOptions {
 }
 
 export class MemberHost implements MemberNode {
+  /** Of the requests of all front ends. */
+  readonly admission: Admission
   readonly #options: HostOptions
   readonly #readiness: Readiness
   readonly #listeners = new Set<() => void>()
@@ -61,8 +65,15 @@ export class MemberHost implements MemberNode {
   constructor(options: HostOptions) {
     this.#options = options
     const { clock, timers, electionMs } = options
+    const read = (timeoutMs: number): Promise<void> => this.#probe(timeoutMs)
+    this.admission = new Admission({
+      limits: admissionLimits(electionMs),
+      clock,
+      timers,
+      read,
+    })
     this.#readiness = new Readiness({
-      read: (timeoutMs) => this.#probe(timeoutMs),
+      read,
       clock,
       timers,
       periodMs: READ_PERIOD_MS,

@@ -3,7 +3,7 @@
 // answer is written here, and every refusal is a problem document, also those of the HTTP parser. Listening is the caller's.
 
 import { Buffer } from 'node:buffer'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fastify, {
   type FastifyInstance,
@@ -17,11 +17,13 @@ import { type Clock, systemClock, systemTimers, type Timers } from '../../../lib
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Registry } from '../../../lib/metrics.ts'
+import type { Admission } from '../node/admission.ts'
 import type { MemberNode } from '../node/member-node.ts'
 import { readBody } from './body.ts'
 import { clientErrorText } from './client-error.ts'
 import { methodsAt, routerPath } from './endpoints.ts'
 import { type Answer, isFault, problemAnswer } from './errors.ts'
+import { Gate } from './gate.ts'
 import { RequestLedger, type RequestScope } from './ledger.ts'
 import { checkRestLimits, REST_LIMITS, type RestLimits } from './limits.ts'
 import { type RestMetrics, registerRestMetrics } from './metrics.ts'
@@ -32,6 +34,7 @@ import { parseDuration, parseQuery, parseTarget } from './target.ts'
 
 export interface RestAppOptions {
   readonly node: MemberNode
+  readonly admission: Admission
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
   readonly metrics: Registry
   readonly limits?: RestLimits
@@ -73,6 +76,7 @@ class RestApp {
   readonly #clock: Clock
   readonly #timers: Timers
   readonly #services: Services
+  readonly #gate: Gate
   readonly #streams: StatusStreams
   readonly #metrics: RestMetrics
   readonly #ledger: RequestLedger
@@ -86,7 +90,7 @@ class RestApp {
     this.#limits = limits
     this.#clock = options.clock ?? systemClock
     this.#timers = options.timers ?? systemTimers
-    const { node, metrics } = options
+    const { node, admission, metrics } = options
     const timers = this.#timers
     this.#streams = new StatusStreams({ node, timers, streamsMax: limits.statusStreamsMax })
     this.#services = {
@@ -99,7 +103,17 @@ class RestApp {
     }
     this.#ledger = new RequestLedger({
       bodyBytesMax: limits.bodyBytesInFlightMax,
-      onLeave: (scope, status) => this.#count(scope, status),
+      pipelinedMax: limits.pipelinedMax,
+      onLeave: (scope, status) => {
+        this.#gate.leave(scope)
+        this.#count(scope, status)
+      },
+    })
+    this.#gate = new Gate({
+      admission,
+      ledger: this.#ledger,
+      limits,
+      isClosing: () => this.#isClosing,
     })
     this.#metrics = registerRestMetrics(metrics, {
       inFlight: () => this.#ledger.inFlightCount,
@@ -121,9 +135,7 @@ class RestApp {
     // Bodies are read by the handlers, straight from the request.
     app.addContentTypeParser('*', (_request, _payload, done) => done(null))
     app.addHook('onRequest', (request, reply, done) => {
-      const route = ROUTES.find((route) => isFor(route, request))
-      const nowMs = this.#clock.monotonicMs()
-      this.#ledger.enter({ request: request.raw, response: reply.raw, route, nowMs })
+      this.#scopeOf(request.raw, reply.raw)
       // The scope remembers it. Fastify would refuse a malformed one, and a value may be of any type.
       request.raw.headers['content-type'] = undefined
       done()
@@ -143,6 +155,16 @@ class RestApp {
     const { server } = this.app
     server.maxConnections = this.#limits.connectionsMax
     server.on('drop', () => this.#metrics.droppedConnections.increment())
+    const listeners = server.listeners('request') as RequestListener[]
+    server.removeAllListeners('request')
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const scope = this.#scopeOf(request, response)
+      // Nobody waits for an answer, and its connection is about to end.
+      if (scope.standing === 'ignored') return
+      this.#gate.pass(scope, () => {
+        for (const listener of listeners) listener.call(server, request, response)
+      })
+    })
     server.on('connection', (socket: Socket) => {
       this.#connectionCount++
       socket.once('close', () => this.#connectionCount--)
@@ -164,8 +186,19 @@ class RestApp {
     })
   }
 
+  /** Of a request that has entered, or enters now: those of `inject` come from no server. */
+  #scopeOf(request: IncomingMessage, response: ServerResponse): RequestScope {
+    const known = this.#ledger.scopeOf(request)
+    if (known !== undefined) return known
+    const template = routerPath(parseTarget(request.url ?? '/').path)
+    const route = ROUTES.find(
+      ({ path, methods }) => path === template && methods.some((m) => m === request.method),
+    )
+    return this.#ledger.enter({ request, response, route, nowMs: this.#clock.monotonicMs() })
+  }
+
   async #handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const scope = this.#ledger.scopeOf(request.raw)!
+    const scope = this.#scopeOf(request.raw, reply.raw)
     let answer: Answer | StreamedAnswer
     try {
       answer = await this.#answer(request, scope)
@@ -174,6 +207,7 @@ class RestApp {
       if (isFault(error)) this.#log.error({ ...fields, err: error }, 'request failed')
       answer = problemAnswer(error)
     }
+    this.#gate.leave(scope)
     if ('stream' in answer) {
       reply.hijack()
       await this.#stream(answer, reply.raw, scope)
@@ -194,6 +228,7 @@ class RestApp {
     const { route } = scope
     const { path, query } = parseTarget(request.originalUrl)
     this.#refuse(request.raw, route)
+    if (scope.standing === 'last') return pipelinedAnswer()
     if (route === undefined) return unmatchedAnswer(path)
     const parameters =
       route.parameters === undefined ? new Map() : parseQuery(query, route.parameters)
@@ -211,9 +246,6 @@ class RestApp {
     if (request.method !== 'GET' && request.method !== 'HEAD') refuseForeignOrigin(request)
     if (route?.isProbe === true) return
     if (this.#isClosing) throw new RaftbaseError('SHUTTING_DOWN', 'member is stopping')
-    if (this.#ledger.inFlightCount > this.#limits.requestsInFlightMax) {
-      throw new RaftbaseError('OVERLOADED', 'too many requests in flight')
-    }
   }
 
   #call(scope: RequestScope, path: string, query: ReadonlyMap<string, string>): Call {
@@ -235,7 +267,8 @@ class RestApp {
           timeout === undefined
             ? limits.deadlineMsDefault
             : parseDuration(timeout, { field: 'timeout', ...range })
-        return { timeoutMs, signal: scope.signal }
+        // From its arrival: what it has waited is gone.
+        return { timeoutMs: Math.max(1, timeoutMs - scope.waitedMs), signal: scope.signal }
       },
     }
   }
@@ -293,9 +326,10 @@ function serverTimeouts(limits: RestLimits) {
   }
 }
 
-function isFor(route: Route, request: FastifyRequest): boolean {
-  if (request.is404 || route.path !== request.routeOptions.url) return false
-  return route.methods.some((method) => method === request.method)
+/** To the first request too many; nothing behind it is carried out, and its connection ends. */
+function pipelinedAnswer(): Answer {
+  const error = new RaftbaseError('OVERLOADED', 'too many requests on one connection')
+  return problemAnswer(error, { headers: { connection: 'close' } })
 }
 
 function unmatchedAnswer(path: string): Answer {

@@ -18,7 +18,7 @@ export function memberIn(path: string): string | undefined {
 }
 
 export const KV_PREFIX = '/v1/kv/'
-const KV_PATH = '/v1/kv/{key}'
+export const KV_PATH = '/v1/kv/{key}'
 
 /** `parameters` are those of the query; undefined where anything is ignored, as probes of other systems need it. */
 export const ENDPOINTS = [

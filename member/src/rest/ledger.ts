@@ -12,6 +12,8 @@ export type OnLeave = (scope: RequestScope, status: number | undefined) => void
 interface Connection {
   readonly active: Set<RequestScope>
   newest: IncomingMessage
+  /** Took more requests than it may leave unanswered: nothing more of it is carried out. */
+  isOver: boolean
 }
 
 /** One request from its headers to the end of its answer. */
@@ -24,6 +26,12 @@ export class RequestScope {
   readonly startedAtMs: number
   /** Of its body, as charged to the ledger. */
   heldBytes = 0
+  /** Among those that are carried out; to be given back, see gate.ts. */
+  hasPlace = false
+  /** How long it waited before it began. */
+  waitedMs = 0
+  /** What the connection may still expect: its answer, the last one of the connection, or none. */
+  standing: 'answered' | 'last' | 'ignored' = 'answered'
   /** While true nothing has been asked of the cluster: whatever ends the request now, it was not applied. */
   isReading = false
   #controller: AbortController | undefined
@@ -35,6 +43,11 @@ export class RequestScope {
     this.route = options.route
     this.contentType = options.request.headers['content-type']
     this.startedAtMs = options.nowMs
+  }
+
+  /** Whether the client has gone. */
+  get isAborted(): boolean {
+    return this.#isAborted
   }
 
   /** Aborts when the client goes away. Made when first asked for: most routes never wait. */
@@ -61,14 +74,20 @@ export interface EnterOptions {
 
 export class RequestLedger {
   readonly #bodyBytesMax: number
+  readonly #pipelinedMax: number
   readonly #onLeave: OnLeave
   readonly #scopes = new WeakMap<IncomingMessage, RequestScope>()
   readonly #connections = new WeakMap<Socket, Connection>()
   #inFlightCount = 0
   #heldBytes = 0
 
-  constructor(options: { readonly bodyBytesMax: number; readonly onLeave: OnLeave }) {
+  constructor(options: {
+    readonly bodyBytesMax: number
+    readonly pipelinedMax: number
+    readonly onLeave: OnLeave
+  }) {
     this.#bodyBytesMax = options.bodyBytesMax
+    this.#pipelinedMax = options.pipelinedMax
     this.#onLeave = options.onLeave
   }
 
@@ -83,7 +102,14 @@ export class RequestLedger {
   enter(options: EnterOptions): RequestScope {
     const scope = new RequestScope(options)
     this.#scopes.set(options.request, scope)
-    this.#connectionOf(options.request).active.add(scope)
+    const connection = this.#connectionOf(options.request)
+    if (connection.isOver) scope.standing = 'ignored'
+    else if (connection.active.size >= this.#pipelinedMax) {
+      connection.isOver = true
+      scope.standing = 'last'
+      options.request.socket.pause()
+    }
+    connection.active.add(scope)
     this.#inFlightCount++
     options.response.once('finish', () => this.#leave(scope, options.response.statusCode))
     options.response.once('close', () => this.#leave(scope, undefined))
@@ -100,6 +126,12 @@ export class RequestLedger {
     this.#heldBytes += byteCount
     scope.heldBytes += byteCount
     return true
+  }
+
+  /** Gives back what was charged to the request so far. */
+  release(scope: RequestScope): void {
+    this.#heldBytes -= scope.heldBytes
+    scope.heldBytes = 0
   }
 
   /**
@@ -121,7 +153,7 @@ export class RequestLedger {
       known.newest = request
       return known
     }
-    const connection: Connection = { active: new Set(), newest: request }
+    const connection: Connection = { active: new Set(), newest: request, isOver: false }
     this.#connections.set(request.socket, connection)
     return connection
   }
@@ -130,8 +162,7 @@ export class RequestLedger {
     const connection = this.#connections.get(scope.request.socket)
     if (connection === undefined || !connection.active.delete(scope)) return
     this.#inFlightCount--
-    this.#heldBytes -= scope.heldBytes
-    scope.heldBytes = 0
+    this.release(scope)
     if (status === undefined) scope.abort()
     this.#onLeave(scope, status)
   }

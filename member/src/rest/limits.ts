@@ -14,8 +14,10 @@ export interface RestLimits {
   readonly headerBytesMax: number
   /** Bodies that are being received or carried out, all requests together. */
   readonly bodyBytesInFlightMax: number
-  /** Requests being received or carried out; probes and metrics are answered at once and do not count. */
+  /** Requests being received, waiting or carried out; beyond, what is admitted (node/admission.ts) is refused at once. */
   readonly requestsInFlightMax: number
+  /** Requests of one connection that are not answered yet; one that pipelines more is answered no further, and closed. */
+  readonly pipelinedMax: number
   readonly connectionsMax: number
   /** Watchers of /v1/status/stream at the same time. */
   readonly statusStreamsMax: number
@@ -47,6 +49,7 @@ export const REST_LIMITS: RestLimits = {
   headerBytesMax: 32_768,
   bodyBytesInFlightMax: 67_108_864,
   requestsInFlightMax: 10_000,
+  pipelinedMax: 64,
   connectionsMax: 10_000,
   statusStreamsMax: 64,
   snapshotStallMs: 30_000,

@@ -54,5 +54,7 @@ export interface Route {
   readonly methods: readonly Method[]
   readonly parameters: readonly string[] | undefined
   readonly isProbe: boolean
+  /** Whether it is work that there may be too much of, and not what a person or an operator needs to look after it. */
+  readonly isAdmitted: boolean
   readonly handle: Handler
 }

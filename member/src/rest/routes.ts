@@ -1,7 +1,7 @@
 // Endpoints with their handlers.
 
 import { getCluster, getNodes, postLeader } from './cluster.ts'
-import { ENDPOINTS, type EndpointId } from './endpoints.ts'
+import { ENDPOINTS, type EndpointId, KV_PATH } from './endpoints.ts'
 import {
   getHealth,
   getLiveness,
@@ -49,5 +49,6 @@ const HANDLERS = {
 
 export const ROUTES: readonly Route[] = ENDPOINTS.map((endpoint) => ({
   ...endpoint,
+  isAdmitted: endpoint.path === KV_PATH,
   handle: HANDLERS[endpoint.id],
 }))

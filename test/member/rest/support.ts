@@ -5,7 +5,10 @@ import { type IncomingHttpHeaders, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { onTestFinished } from 'vitest'
+import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { Registry } from '../../../lib/metrics.ts'
+import { type AdmissionLimits, admissionLimits } from '../../../member/src/limits.ts'
+import { Admission } from '../../../member/src/node/admission.ts'
 import { createRestApp } from '../../../member/src/rest/app.ts'
 import { REST_LIMITS, type RestLimits } from '../../../member/src/rest/limits.ts'
 import { MemoryMemberNode } from '../../support/memory-member-node.ts'
@@ -19,12 +22,16 @@ export interface LogLine {
 export interface TestApp {
   readonly app: FastifyInstance
   readonly node: MemoryMemberNode
+  readonly admission: Admission
   readonly metrics: Registry
   readonly lines: LogLine[]
 }
 
 /** An app that closes when the test ends. */
-export function testApp(limits: Partial<RestLimits> = {}): TestApp {
+export function testApp(
+  limits: Partial<RestLimits> = {},
+  admissions: AdmissionLimits = admissionLimits(1000),
+): TestApp {
   const node = new MemoryMemberNode()
   const metrics = new Registry()
   const lines: LogLine[] = []
@@ -37,9 +44,21 @@ export function testApp(limits: Partial<RestLimits> = {}): TestApp {
     warn: write('warn'),
     error: write('error'),
   }
-  const app = createRestApp({ node, log, metrics, limits: { ...REST_LIMITS, ...limits } })
+  const admission = new Admission({
+    limits: admissions,
+    clock: systemClock,
+    timers: systemTimers,
+    read: () => Promise.resolve(),
+  })
+  const app = createRestApp({
+    node,
+    admission,
+    log,
+    metrics,
+    limits: { ...REST_LIMITS, ...limits },
+  })
   onTestFinished(() => app.close())
-  return { app, node, metrics, lines }
+  return { app, node, admission, metrics, lines }
 }
 
 export async function listen(app: FastifyInstance): Promise<number> {

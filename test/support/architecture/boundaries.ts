@@ -109,7 +109,7 @@ export const BOUNDARIES: readonly ModuleBoundary[] = [
   },
   {
     root: 'member/src/node/',
-    facade: ['driver.ts', 'member-node.ts', 'restore.ts'],
+    facade: ['driver.ts', 'member-node.ts', 'admission.ts', 'restore.ts'],
     imports: [
       LIB,
       LIMITS,
