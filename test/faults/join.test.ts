@@ -77,7 +77,21 @@ test('one member becomes three, of whom each stays itself when it starts again',
   await mustDo('member', 'add', 'n2', '--peer-urls', peerUrl(n2))
   await mustDo('member', 'add', 'n3', '--peer-urls', peerUrl(n3))
   for (const member of [n2, n3]) c.start(member, joining(c, member))
-  await mustDo('member', 'promote', 'n2', 'n3', '--wait', '--timeout=30s')
+  const promoted = await mustDo(
+    'member',
+    'promote',
+    'n2',
+    'n3',
+    '--wait',
+    '--timeout=30s',
+    '-o=json',
+  )
+  // The joint change is over when it is answered: a next one may expect this epoch.
+  const { epoch } = JSON.parse(promoted) as { epoch: number }
+  const address = ['--peer-urls', peerUrl(n3)]
+  await mustDo('member', 'update', 'n3', ...address, '--expected-epoch', String(epoch))
+  await mustDo('member', 'add', 'n9', '--peer-urls=http://127.0.0.1:1', `--expected-epoch=${epoch}`)
+  await mustDo('member', 'remove', 'n9')
   expect(await roles()).toEqual(['n1 voter', 'n2 voter', 'n3 voter'])
   for (const member of [n2, n3]) {
     await eventually(`${member.name} ready`, async () => (await status(member))?.ready || undefined)

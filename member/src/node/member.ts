@@ -153,6 +153,7 @@ export class Member implements MemberNode {
       driver: this.#driver,
       proposals: this.#proposals,
       stateMachine: () => this.stateMachine,
+      timers: options.timers,
     })
     this.#publisher = new Publisher({
       record: {
@@ -294,11 +295,8 @@ export class Member implements MemberNode {
     return chosen
   }
 
-  changeMembership(
-    request: MembershipRequest,
-    options: MembershipCall,
-  ): Promise<MembershipOutcome> {
-    return this.membership.request(request, options)
+  changeMembership(request: MembershipRequest, call: MembershipCall): Promise<MembershipOutcome> {
+    return this.membership.request(request, call)
   }
 
   nodes(): readonly NodeInfo[] {
@@ -411,6 +409,7 @@ export class Member implements MemberNode {
 
   #onConfChanged(): void {
     this.#setPeers()
+    this.membership.changed()
     if (this.stateMachine.removed.has(this.identity.memberId)) this.#onRemoved()
     this.#changed()
   }

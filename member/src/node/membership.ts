@@ -4,7 +4,9 @@
 // a majority that answers. Whether a change may follow a configuration at all is the core's to say.
 
 import { unreachable } from '../../../lib/assert.ts'
+import type { Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
+import { CLUSTER_MEMBERS_MAX } from '../limits.ts'
 import { encodeConfChangeContext, type MemberRecord } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { ProposeRefusal } from '../raft/ready.ts'
@@ -49,13 +51,18 @@ export interface MembershipOptions {
   readonly driver: Driver
   readonly proposals: Proposals<ApplyResult>
   readonly stateMachine: () => StateMachine
+  readonly timers: Timers
 }
+
+/** How long the answer to a joint change waits for its second half, which the leader makes by itself. */
+const JOINT_MS_MAX = 1000
 
 /** How far a learner may be behind and still be promoted. */
 const PROMOTE_LAG_ENTRIES_MAX = 1000
 
 export class Membership {
   readonly #options: MembershipOptions
+  #waiters: (() => void)[] = []
 
   constructor(options: MembershipOptions) {
     this.#options = options
@@ -64,13 +71,31 @@ export class Membership {
   /** As a front end asks for it: a member that is added gets the id that token, name and incarnation make. */
   async request(request: MembershipRequest, call: MembershipCall): Promise<MembershipOutcome> {
     if (request.type !== 'add') {
-      const { epoch } = await this.change(request, call)
-      return { epoch, id: undefined }
+      await this.change(request, call)
+      await this.#jointLeft()
+      return { epoch: this.#now().epoch, id: undefined }
     }
     const { name, incarnation, peerUrls } = request
     const id = memberIdOf(this.#options.token, name, incarnation)
     const { epoch } = await this.change({ type: 'addLearner', id, name, peerUrls }, call)
     return { epoch, id }
+  }
+
+  /** The configuration is another one. */
+  changed(): void {
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+
+  /** So that the epoch of the answer is the one a next change may expect. What was asked for is in force in any case. */
+  async #jointLeft(): Promise<void> {
+    const { timers, stateMachine } = this.#options
+    const over = Promise.withResolvers<'over'>()
+    const timer = timers.after(JOINT_MS_MAX, () => over.resolve('over'))
+    while (stateMachine().confState.votersOutgoing.length > 0) {
+      const changed = new Promise<void>((resolve) => this.#waiters.push(resolve))
+      if ((await Promise.race([changed, over.promise])) === 'over') break
+    }
+    timer.cancel()
   }
 
   /**
@@ -144,13 +169,22 @@ export class Membership {
   }
 
   #changesOf(change: MembershipChange): readonly ConfChangeSingle[] {
-    const { confState, removed } = this.#options.stateMachine()
+    const { confState, members, removed } = this.#options.stateMachine()
     switch (change.type) {
       case 'addLearner':
         if (removed.has(change.id)) {
           throw new RaftbaseError('MEMBER_REMOVED', 'an id of a removed member is not used again', {
             details: { member: change.id },
           })
+        }
+        if (members.size >= CLUSTER_MEMBERS_MAX) {
+          throw new RaftbaseError(
+            'MEMBERSHIP_UNSAFE',
+            'the cluster has as many members as it can',
+            {
+              details: { instead: `remove a member first: there are ${members.size}` },
+            },
+          )
         }
         return [{ type: 'addLearner', memberId: change.id }]
       case 'promote':

@@ -105,6 +105,20 @@ test('the leader of two hands over before it is removed', async () => {
   )
 })
 
+function add(number: number): MembershipChange {
+  const name = `l${number}`
+  const id = memberIdOf('story', name, 1)
+  return { type: 'addLearner', id, name, peerUrls: [`http://${name}:2380`] }
+}
+
+test('a cluster has at most 32 members', async () => {
+  const cluster = await MemberCluster.started({ count: 1 })
+  for (let number = 2; number <= 32; number++) await ask(cluster, add(number))
+  await expect(ask(cluster, add(33))).rejects.toEqual(
+    code('MEMBERSHIP_UNSAFE', { instead: 'remove a member first: there are 32' }),
+  )
+})
+
 test('the last voter is not removed', async () => {
   const cluster = await MemberCluster.started({ count: 1 })
   await expect(ask(cluster, { type: 'remove', id: cluster.leader.id })).rejects.toEqual(

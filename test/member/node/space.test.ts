@@ -2,6 +2,7 @@
 // that waited is stored and writes are taken (faults.md F27). In small segments, so that the room made ahead is soon used.
 
 import { describe, expect, test } from 'vitest'
+import { memberIdOf } from '../../../member/src/node/identity.ts'
 import {
   ELECTION_MS,
   HEARTBEAT_MS,
@@ -114,6 +115,33 @@ describe('of one among three', () => {
     expect(leader.member!.status().alarms).toEqual([])
     expect(await valueAt(leader, 'k19')).toBe(VALUE)
     expect(await outcomeOf(cluster, put(leader, 'through it', '1'))).toBe('done')
+  })
+
+  test('of a leader does not keep the membership from changing: whoever takes over does it', async () => {
+    const cluster = await MemberCluster.started({ count: 3, settings: SETTINGS })
+    const { leader: full } = cluster
+    fill(full)
+    // Until it meets the want of space, it leads.
+    for (let i = 0; i < 4; i++) {
+      await outcomeOf(cluster, put(cluster.followers[0]!, `k${i}`, VALUE))
+    }
+    await cluster.until('another leader', () => {
+      return cluster.hosts.some((host) => host !== full && host.member!.status().role === 'leader')
+    })
+    const next = cluster.hosts.find((host) => host.member!.status().role === 'leader')!
+    const { membership } = next.member!
+    const id = memberIdOf('space', 'n9', 1)
+    let epoch: number | undefined
+    const add = { type: 'addLearner', id, name: 'n9', peerUrls: ['http://n9:2380'] } as const
+    void membership.change(add, { timeoutMs: 5000 }).then((result) => (epoch = result.epoch))
+    await cluster.until('the learner', () => epoch !== undefined)
+    // The full one itself can go: the two that stay both answer.
+    let isGone = false
+    const remove = { type: 'remove', id: full.id } as const
+    void membership.change(remove, { timeoutMs: 5000 }).then(() => (isGone = true))
+    await cluster.until('two voters', () => isGone)
+    expect(next.member!.stateMachine.confState.voters).not.toContain(full.id)
+    expect(full.failure).toBe(undefined)
   })
 
   test('of a follower disturbs nobody, and it holds no more than a window of entries meanwhile', async () => {
