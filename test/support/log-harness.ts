@@ -84,11 +84,16 @@ export async function openLog(
     clock: timers,
     timers,
     prng: new SeededPrng(options.seed ?? 1),
-    onBatch: (batch) => model.apply(batch),
+    onBatch: (batch) => model.apply({ ...batch, entries: batch.entries.map(copyOf) }),
     ...options,
   })
   model.hardState = opened.hardState
   return { ...opened, model, timers }
+}
+
+/** What is replayed lies in memory that is used again. */
+function copyOf(entry: Entry): Entry {
+  return { ...entry, data: entry.data.slice() }
 }
 
 export function entry(index: number, term: number, size = 20): Entry {

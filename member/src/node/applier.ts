@@ -16,7 +16,7 @@ const SLICE_ENTRIES = 4
 /** Granularity of forgetting the tail. */
 const CHECKPOINT_BYTES = 128 * 1024
 /** What an entry costs in memory beside its data. */
-const ENTRY_OVERHEAD_BYTES = 200
+export const ENTRY_OVERHEAD_BYTES = 200
 
 export interface ApplierOptions {
   readonly stateMachine: StateMachine

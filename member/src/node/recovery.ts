@@ -6,14 +6,15 @@ import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
 import { type MemberRecord, StateMachine, StateMachineRestorer } from '../apply/state-machine.ts'
-import { applyConfChange, type InitialState } from '../raft/raw-node.ts'
-import type { ConfState, Entry, HardState, Index, SnapshotMeta, Term } from '../raft/types.ts'
+import type { InitialState } from '../raft/raw-node.ts'
+import type { ConfState, Index } from '../raft/types.ts'
 import type { FileSystem } from '../wal/file-system.ts'
 import { SnapshotStore } from '../wal/snapshot-file.ts'
-import { type LogRecord, Wal } from '../wal/wal.ts'
+import { Wal } from '../wal/wal.ts'
 import { Breather } from './breather.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { type InitialMember, memberIdOf } from './identity.ts'
+import { ReplayedTail } from './replayed-tail.ts'
 import type { NodeSettings } from './settings.ts'
 
 export interface RecoverOptions {
@@ -58,7 +59,8 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     snapshot === undefined
       ? freshState(options)
       : await restoreState(snapshots.read(snapshot.path), breather)
-  const tail = new ReplayedTail(stateMachine, snapshot?.meta, settings)
+  const { tailBytesMax } = settings
+  const tail = new ReplayedTail({ stateMachine, after: snapshot?.meta, tailBytesMax })
   const opened = await Wal.open({
     fs,
     directory: directory.logPath,
@@ -151,87 +153,4 @@ export function foundersOf(
     autoLeave: false,
   }
   return { members, confState }
-}
-
-/** The end of the log while it is read: what is committed is applied at once, of that only the newest part is kept. */
-class ReplayedTail {
-  readonly #stateMachine: StateMachine
-  readonly #settings: NodeSettings
-  #entries: Entry[] = []
-  #bytes = 0
-  #appliedBytes = 0
-  #start: { index: Index; term: Term }
-  #commit: Index
-
-  constructor(stateMachine: StateMachine, after: SnapshotMeta | undefined, settings: NodeSettings) {
-    this.#stateMachine = stateMachine
-    this.#settings = settings
-    this.#start = { index: after?.index ?? 0, term: after?.term ?? 0 }
-    this.#commit = this.#start.index
-  }
-
-  get appliedBytes(): number {
-    return this.#appliedBytes
-  }
-
-  add(batch: LogRecord): void {
-    if (batch.snapshot !== undefined) this.#entries = []
-    const first = batch.entries[0]
-    if (first !== undefined) {
-      const keep = first.index - this.#start.index - 1
-      if (keep < this.#entries.length) this.#entries.length = keep
-      for (const entry of batch.entries) {
-        this.#entries.push(entry)
-        this.#bytes += entry.data.length
-      }
-    }
-    if (batch.hardState !== undefined) this.#commit = Math.max(this.#commit, batch.hardState.commit)
-    this.#applyCommitted()
-    this.#forgetOld()
-  }
-
-  initialState(hardState: HardState | undefined): InitialState {
-    const { appliedIndex, appliedTerm, confState } = this.#stateMachine
-    const stored = hardState ?? { term: 0, vote: undefined, commit: 0 }
-    const term = Math.max(stored.term, appliedTerm)
-    return {
-      // A vote belongs to its term; a newer term of a snapshot has seen no vote of ours that left this member.
-      hardState: {
-        term,
-        vote: term === stored.term ? stored.vote : undefined,
-        commit: Math.max(stored.commit, appliedIndex),
-      },
-      confState,
-      applied: appliedIndex,
-      logStart: this.#start,
-      entries: this.#entries,
-    }
-  }
-
-  #applyCommitted(): void {
-    const machine = this.#stateMachine
-    for (;;) {
-      const entry = this.#entries[machine.appliedIndex - this.#start.index]
-      if (entry === undefined || entry.index > this.#commit) return
-      this.#appliedBytes += entry.data.length
-      if (entry.change === undefined) machine.applyNormal(entry.index, entry.term, entry.data)
-      else {
-        const confState = applyConfChange(machine.confState, entry.change)
-        machine.applyConfChange(entry.index, entry.term, entry.change.context, confState)
-      }
-    }
-  }
-
-  /** Drops the older half of the applied entries when they exceed what followers are kept for. */
-  #forgetOld(): void {
-    const max = this.#settings.tailBytesMax(this.#stateMachine.store.bytes)
-    if (this.#bytes <= 2 * max) return
-    const applied = this.#stateMachine.appliedIndex - this.#start.index
-    let count = 0
-    while (count < applied && this.#bytes > max) this.#bytes -= this.#entries[count++]!.data.length
-    if (count === 0) return
-    const last = this.#entries[count - 1]!
-    this.#start = { index: last.index, term: last.term }
-    this.#entries = this.#entries.slice(count)
-  }
 }

@@ -8,6 +8,7 @@ import {
   entry,
   hardState,
   LOG_DIRECTORY,
+  LogModel,
   MEMBER,
   openLog,
   settle,
@@ -88,6 +89,24 @@ describe('what was saved', () => {
       10,
     ])
     expect(second.hardState).toEqual(hardState(1, 20))
+    await second.wal.close()
+  })
+
+  test('records longer than what is read at once come back whole, short ones between them', async () => {
+    const fs = new MemoryFileSystem()
+    const first = await openLog(fs)
+    const sizes = [10, 300_000, 20, 1_000_000, 255_000, 30, 700_000]
+    for (const [i, size] of sizes.entries()) {
+      await first.wal.save(batch([entry(2 * i + 1, 1, size)]))
+      await first.wal.save(batch([entry(2 * i + 2, 1, 5)]))
+    }
+    await first.wal.close()
+    const second = await openLog(fs)
+    const expected = new LogModel()
+    for (const [i, size] of sizes.entries()) {
+      expected.entries.push(entry(2 * i + 1, 1, size), entry(2 * i + 2, 1, 5))
+    }
+    expect(second.model.describe()).toBe(expected.describe())
     await second.wal.close()
   })
 
