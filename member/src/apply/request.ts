@@ -2,6 +2,7 @@
 // waits for it, the quota its proposer runs with and the feature level it needs, so that what becomes of it is a function
 // of the log alone.
 
+import { Buffer } from 'node:buffer'
 import type { DeleteRequest, PutRequest, TxnRequest } from '../mvcc/store.ts'
 import type { MemberId } from '../raft/types.ts'
 import * as wire from '../wire/request.gen.ts'
@@ -78,11 +79,47 @@ export interface ConfChangeContext {
 /** Room for everything of a put beside key and value. */
 const PUT_OVERHEAD_BYTES = 64
 
+/** Of the memory that requests share: a larger one has memory of its own. */
+const SHARED_BYTES = 64 * 1024
+const SHARED_REQUEST_BYTES_MAX = SHARED_BYTES / 8
+
 export function encodeRequest(request: ReplicatedRequest): Uint8Array {
+  const w = new Writer(capacityFor(request))
+  writeRequest(w, request)
+  return w.finish()
+}
+
+/**
+ * Encodes requests one behind the other into memory they share: they live and go together as entries of the log, and memory
+ * for each of them would cost more than many a request.
+ */
+export class RequestEncoder {
+  #memory = Buffer.alloc(0)
+  #used = 0
+
+  /** The bytes are the caller's, and are not touched again. */
+  encode(request: ReplicatedRequest): Uint8Array {
+    const capacity = capacityFor(request)
+    if (capacity === undefined || capacity > SHARED_REQUEST_BYTES_MAX) return encodeRequest(request)
+    if (capacity > this.#memory.length - this.#used) {
+      this.#memory = Buffer.allocUnsafeSlow(SHARED_BYTES)
+      this.#used = 0
+    }
+    const w = new Writer(capacity, this.#memory, this.#used)
+    writeRequest(w, request)
+    this.#used += w.length
+    return w.finish()
+  }
+}
+
+/** Enough for all of a put; of others nobody knows before they are written. */
+function capacityFor({ request }: ReplicatedRequest): number | undefined {
+  if (request.type !== 'put') return undefined
+  return PUT_OVERHEAD_BYTES + request.key.length + request.value.length
+}
+
+function writeRequest(w: Writer, request: ReplicatedRequest): void {
   const { origin, sequence, quotaBytes = DEFAULT_QUOTA_BYTES, request: body } = request
-  const capacity =
-    body.type === 'put' ? PUT_OVERHEAD_BYTES + body.key.length + body.value.length : undefined
-  const w = new Writer(capacity)
   wire.writeRequest(w, {
     origin,
     sequence,
@@ -91,7 +128,6 @@ export function encodeRequest(request: ReplicatedRequest): Uint8Array {
     level: 0,
     op: toWire(body),
   })
-  return w.finish()
 }
 
 /** Throws WIRE_MALFORMED. Keys and values are views into `bytes`. */

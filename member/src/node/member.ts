@@ -5,7 +5,7 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
-import { encodeRequest, FEATURE_LEVEL, type RequestBody } from '../apply/request.ts'
+import { FEATURE_LEVEL, type RequestBody, RequestEncoder } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { HardState, MemberId, SoftState, Term } from '../raft/types.ts'
 import { RawNode } from '../raft/raw-node.ts'
@@ -43,8 +43,8 @@ import { type Recovered, recover, restoreState } from './recovery.ts'
 import type { NodeSettings } from './settings.ts'
 import { Snapshotter } from './snapshotter.ts'
 import { type MemberStatus, memberStatus, memberViews, whyNotReady } from './status.ts'
-import { bestSuccessor } from './successor.ts'
 import { Ticker } from './ticker.ts'
+import { transferLeader } from './transfer.ts'
 
 export interface MemberOptions {
   /** Locked; released by `stop`, and when `open` rejects. */
@@ -80,6 +80,7 @@ export class Member implements MemberNode {
   readonly #options: MemberOptions
   readonly #recovered: Recovered
   readonly #proposals: Proposals<ApplyResult>
+  readonly #encoder = new RequestEncoder()
   readonly #reads: Reads
   readonly #applier: Applier
   readonly #ticker: Ticker
@@ -275,24 +276,13 @@ export class Member implements MemberNode {
     return this.#exporter.open()
   }
 
-  async transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {
-    const { raft } = this.#driver
-    const chosen = target ?? bestSuccessor(raft)
-    if (this.#driver.leader !== this.identity.memberId) {
-      throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
-        details: { leader: this.#driver.leader },
-      })
+  transferLeader(target: MemberId | undefined, options: CallOptions): Promise<MemberId> {
+    const member = {
+      id: this.identity.memberId,
+      driver: this.#driver,
+      leaderWatch: this.#leaderWatch,
     }
-    if (chosen === undefined) throw new RaftbaseError('NO_LEADER', 'no other voter can take over')
-    if (chosen === this.identity.memberId) return chosen
-    const result = this.#driver.transferLeader(chosen)
-    if (!result.accepted) {
-      throw new RaftbaseError('INVALID_ARGUMENT', 'leadership cannot go to that member', {
-        details: { field: 'target', target: chosen, reason: result.reason },
-      })
-    }
-    await this.#leaderWatch.becomes(chosen, options)
-    return chosen
+    return transferLeader(member, target, options)
   }
 
   changeMembership(request: MembershipRequest, call: MembershipCall): Promise<MembershipOutcome> {
@@ -367,7 +357,7 @@ export class Member implements MemberNode {
     read: (result: ApplyResult) => Answer,
   ): Promise<Answer> {
     const { origin, settings } = this.#options
-    const data = encodeRequest({
+    const data = this.#encoder.encode({
       origin,
       sequence: this.#proposals.nextSequence(),
       quotaBytes: settings.quotaBytes,

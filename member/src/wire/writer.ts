@@ -13,26 +13,29 @@ const DEFAULT_CAPACITY = 128
 
 export class Writer {
   #buffer: Buffer
-  #position = 0
+  readonly #start: number
+  #position: number
 
   /**
-   * `capacity` bytes fit before the buffer grows; exact capacity means no copy at all. `memory` is used as long as it is large
-   * enough: what is written then is its beginning.
+   * `capacity` bytes fit before the buffer grows; exact capacity means no copy at all. `memory` from `start` on is used as long
+   * as it is large enough.
    */
-  constructor(capacity = DEFAULT_CAPACITY, memory?: Buffer) {
-    const isEnough = memory !== undefined && memory.length >= capacity
+  constructor(capacity = DEFAULT_CAPACITY, memory?: Buffer, start = 0) {
+    const isEnough = memory !== undefined && memory.length - start >= capacity
     this.#buffer = isEnough ? memory : Buffer.allocUnsafe(capacity)
+    this.#start = isEnough ? start : 0
+    this.#position = this.#start
   }
 
   /** Bytes written so far. */
   get length(): number {
-    return this.#position
+    return this.#position - this.#start
   }
 
   /** The bytes written: a view of the buffer, which the caller now owns. The writer is not used again. */
   finish(): Uint8Array {
     const { buffer, byteOffset } = this.#buffer
-    return new Uint8Array(buffer, byteOffset, this.#position)
+    return new Uint8Array(buffer, byteOffset + this.#start, this.length)
   }
 
   /** One byte, such as a tag below 128. */

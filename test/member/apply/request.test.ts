@@ -5,6 +5,7 @@ import { SeededPrng } from '../../../lib/prng.ts'
 import {
   DEFAULT_QUOTA_BYTES,
   type RequestBody,
+  RequestEncoder,
   decodeConfChangeContext,
   decodeRequest,
   encodeConfChangeContext,
@@ -37,6 +38,34 @@ test('requests of every kind are decoded again, whatever is left out of them', (
     // And they are what the generated codec makes of them.
     expect(encodeWire(decodeWire(bytes))).toEqual(bytes)
   }
+})
+
+test('requests that share memory are what each of them is alone', () => {
+  const prng = new SeededPrng(6)
+  const encoder = new RequestEncoder()
+  const encoded: { shared: Uint8Array; alone: Uint8Array }[] = []
+  for (let sequence = 1; sequence <= 3000; sequence++) {
+    const value = new Uint8Array([0, 10, 300, 7000, 9000, 100_000][prng.next(6)]!).fill(sequence)
+    const put = { type: 'put', key: Buffer.from(`key-${sequence}`), value } as const
+    const request = prng.next(3) === 0 ? randomBody(prng, 50) : put
+    const replicated = { origin: ORIGIN, sequence, request }
+    encoded.push({ shared: encoder.encode(replicated), alone: encodeRequest(replicated) })
+  }
+  expect(encoded.every(({ shared, alone }) => Buffer.compare(shared, alone) === 0)).toBe(true)
+})
+
+test('puts of ordinary size have little memory beside their own bytes', () => {
+  const encoder = new RequestEncoder()
+  const memories = new Set<ArrayBufferLike>()
+  let bytes = 0
+  for (let sequence = 1; sequence <= 1000; sequence++) {
+    const put = { type: 'put', key: Buffer.from('key'), value: new Uint8Array(256) } as const
+    const encoded = encoder.encode({ origin: ORIGIN, sequence, request: put })
+    memories.add(encoded.buffer)
+    bytes += encoded.length
+  }
+  const allocated = [...memories].reduce((sum, memory) => sum + memory.byteLength, 0)
+  expect(allocated).toBeLessThan(bytes + 100_000)
 })
 
 describe('the quota travels with the request', () => {
