@@ -2,7 +2,7 @@
 // read when it is scraped, except the delay, which Node.js samples by itself.
 
 import { readdirSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import type { Registry, Sample } from './metrics.ts'
 
 /** How often the delay of the event loop is sampled, and what Node.js adds to every sample of it. */
@@ -81,5 +81,19 @@ function countDescriptors(): number | readonly Sample[] {
   } catch {
     // Not Linux, or out of descriptors: the one value that cannot be told is left out, the others are still served.
     return []
+  }
+}
+
+/** How much of the time since the last call the event loop of this process was busy, 0 to 1; at first since the start. */
+export function busyShareMeter(): () => number {
+  let before: EventLoopUtilization | undefined
+  return () => {
+    const now = performance.eventLoopUtilization()
+    const share =
+      before === undefined
+        ? now.utilization
+        : performance.eventLoopUtilization(now, before).utilization
+    before = now
+    return share
   }
 }

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { NODE_FLAGS } from '../../member/src/cli/dev-members.ts'
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../../member/src/cli/dev-members.ts'
 import { type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
 import { report } from './support.ts'
 
@@ -14,7 +14,7 @@ const IN_FLIGHT = 64
 const VALUE = Buffer.alloc(256, 120)
 const IDLE_GOAL_MB = 90
 const KEYS_GOAL_MB = 60
-/** Garbage of the writes is gone after this long without one. */
+/** Garbage of the writes is collected after this long without one (lib/quiet-collection.ts), and what a start needed. */
 const SETTLE_MS = 15_000
 
 /** Generous: this is not about how long a start takes. */
@@ -77,6 +77,7 @@ function row(name: string, cluster: ProcessCluster): Memory {
 async function measure(name: string, program: string | undefined): Promise<void> {
   const cluster = await ProcessCluster.create(3)
   cluster.nodeFlags = NODE_FLAGS
+  for (const member of cluster.members) member.environment = NODE_ENVIRONMENT
   if (program !== undefined) cluster.program = program
   try {
     cluster.startAll()

@@ -11,10 +11,18 @@ import { type LogLine, parseLogLine } from './log-line.ts'
 const LIFELINE_FD = 3
 
 /**
- * Of every member's process, here and in member/Dockerfile. Left alone, an idle member's young generation grows by megabytes of
- * garbage that nobody looks at; a busy one collects it hardly cheaper (docs/performance.md).
+ * Of every member's process, here and in member/Dockerfile; docs/performance.md has the measurements. Left alone, the young
+ * generation of an idle member grows by megabytes that nobody looks at, and the old one of a busy member to four times what it
+ * needs; with --expose-gc a member gives back what is left when it has become quiet.
  */
-export const NODE_FLAGS = ['--max-semi-space-size=1'] as const
+export const NODE_FLAGS = [
+  '--max-semi-space-size=2',
+  '--heap-growing-percent=100',
+  '--expose-gc',
+] as const
+
+/** The same: several arenas of the C library keep free memory apart from one another. */
+export const NODE_ENVIRONMENT = { MALLOC_ARENA_MAX: '1' } as const
 
 export interface MemberEnd {
   readonly code: number | null
@@ -121,5 +129,9 @@ async function stopAll(members: readonly RunningMember[]): Promise<void> {
 /** Ours, without settings meant for a single member. */
 function memberEnvironment(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('RAFTBASE_'))
-  return { ...Object.fromEntries(inherited), [LIFELINE_VARIABLE]: String(LIFELINE_FD) }
+  return {
+    ...NODE_ENVIRONMENT,
+    ...Object.fromEntries(inherited),
+    [LIFELINE_VARIABLE]: String(LIFELINE_FD),
+  }
 }

@@ -8,6 +8,7 @@ import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE } from '../../../lib/exit-codes.ts'
 import { runProcess } from '../../../lib/lifecycle.ts'
 import { createLogger, type Logger } from '../../../lib/logger.ts'
+import { collectWhenQuiet, systemHeap } from '../../../lib/quiet-collection.ts'
 import { terminationMessage, writeTerminationMessage } from '../../../lib/termination-message.ts'
 import { loadMemberConfig, type MemberConfig } from '../config.ts'
 import { STOP_TIMEOUT_MS } from '../limits.ts'
@@ -49,6 +50,8 @@ export async function runMember(argv: readonly string[]): Promise<number> {
       const member = await startMember(config, { log, signal })
       // What was compiled is kept now: a member that is killed would not write it at its end.
       flushCompileCache()
+      const heap = systemHeap()
+      if (heap !== undefined) collectWhenQuiet(systemTimers, heap)
       return member
     },
     stopTimeoutMs: STOP_TIMEOUT_MS,

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { NODE_FLAGS } from '../../../member/src/cli/dev-members.ts'
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../../../member/src/cli/dev-members.ts'
 import { findObstacle, type PlannedMember, planMembers } from '../../../member/src/cli/dev-plan.ts'
 import { findLeadership, type MemberView, renderViews } from '../../../member/src/cli/dev-view.ts'
 import { parseLogLine, renderLogLine } from '../../../member/src/cli/log-line.ts'
@@ -33,6 +33,9 @@ test('a member of `raftbase dev` and one in the image run with the same flags of
   const dockerfile = readFileSync(new URL('../../../member/Dockerfile', import.meta.url), 'utf8')
   const [, entry] = /^ENTRYPOINT (.*)$/m.exec(dockerfile)!
   expect((JSON.parse(entry!) as string[]).slice(1, -1)).toEqual([...NODE_FLAGS])
+  for (const [name, value] of Object.entries(NODE_ENVIRONMENT)) {
+    expect(dockerfile).toMatch(new RegExp(`^ENV (.*\\\\\n)*\\s*${name}=${value} `, 'm'))
+  }
 })
 
 describe('the plan', () => {
