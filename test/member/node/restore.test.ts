@@ -230,6 +230,38 @@ describe('a restore', () => {
     }
   })
 
+  test('is durable when it resolves', async () => {
+    const fs = await diskWith(SMALL)
+    await restore(fs)
+    fs.losePower('none')
+    expect(await found(fs)).toBe('restored')
+    expect(fs.names('/data/snap')).toHaveLength(1)
+  })
+
+  test('refuses a directory that somebody else has filled while the file was read', async () => {
+    const fs = await diskWith(SMALL)
+    let before: Record<string, string> = {}
+    const other = async (): Promise<undefined> => {
+      await restore(fs, { token: 'faster' })
+      before = picture(fs)
+      return undefined
+    }
+    await expect(restore(fs, { freeBytes: other })).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+    })
+    expect(picture(fs)).toEqual(before)
+  })
+
+  test('whose snapshot is gone by the first start is damage, not an empty cluster', async () => {
+    const made = new MemberCluster({ count: 1 })
+    const [host] = made.hosts
+    await place(host!.fs, FILE, SMALL)
+    await restore(host!.fs, { members: MEMBERS.slice(0, 1) })
+    await host!.fs.unlink(`/data/snap/${host!.fs.names('/data/snap')[0]}`)
+    await expect(made.start(host!)).rejects.toMatchObject({ code: 'SNAPSHOT_CORRUPT' })
+    expect(host!.fs.names('/data')).not.toContain('member.json')
+  })
+
   test('leaves the directory to one of two that come at the same time', async () => {
     const fs = await diskWith(SMALL)
     const outcomes = await Promise.allSettled([restore(fs), restore(fs), restore(fs)])
