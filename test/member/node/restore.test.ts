@@ -2,28 +2,31 @@
 // known to be good, and all or nothing at every crash (faults.md F25, F54).
 
 import { describe, expect, test } from 'vitest'
+import { SeededPrng } from '../../../lib/prng.ts'
 import { identityOf } from '../../../member/src/node/identity.ts'
 import { openDataDirectory } from '../../../member/src/node/data-directory.ts'
 import {
   loadSnapshot,
   restoreDirectory,
+  type RestoredMember,
   type RestoreOptions,
 } from '../../../member/src/node/restore.ts'
+import { sealSnapshot } from '../../../member/src/wal/portable-snapshot.ts'
+import { encodeSnapshotStream } from '../../../member/src/wal/snapshot-file.ts'
 import { isChange, MemoryFileSystem } from '../../support/memory-file-system.ts'
 import { MemberCluster, put, valueAt } from '../../support/member-cluster.ts'
-import { fileOf, place, stateOf } from '../../support/snapshot-files.ts'
+import { fileOf, place, SOURCE_CLUSTER, stateOf } from '../../support/snapshot-files.ts'
 
 const FILE = '/backups/a.snap'
 const DIRECTORY = '/data'
 const TOKEN = 'story'
 const MEMBERS = ['n1', 'n2', 'n3'].map((name) => ({ name, peerUrls: [`http://${name}:2380`] }))
-const SMALL = await fileOf(
-  stateOf([
-    ['k1', 'a'],
-    ['k2', 'b'],
-    ['k1', 'c'],
-  ]),
-)
+const SMALL_STATE = stateOf([
+  ['k1', 'a'],
+  ['k2', 'b'],
+  ['k1', 'c'],
+])
+const SMALL = await fileOf(SMALL_STATE)
 
 async function diskWith(bytes: Uint8Array): Promise<MemoryFileSystem> {
   const fs = new MemoryFileSystem()
@@ -260,6 +263,25 @@ describe('a restore', () => {
     await host!.fs.unlink(`/data/snap/${host!.fs.names('/data/snap')[0]}`)
     await expect(made.start(host!)).rejects.toMatchObject({ code: 'SNAPSHOT_CORRUPT' })
     expect(host!.fs.names('/data')).not.toContain('member.json')
+  })
+
+  test('of a file that somebody made up, with checksums that fit, ends with a code or a cluster (X5, X6)', async () => {
+    const prng = new SeededPrng(54)
+    const capture = SMALL_STATE.capture()
+    const data = Buffer.concat([...capture.chunks()])
+    const outcomes = new Set<string>()
+    for (let trial = 0; trial < 400; trial++) {
+      const forged = Buffer.from(data)
+      for (let i = prng.next(3); i >= 0; i--) forged[prng.next(data.length)] = prng.next(256)
+      const cut = prng.next(8) === 0 ? forged.subarray(0, prng.next(data.length)) : forged
+      const header = { clusterId: SOURCE_CLUSTER, meta: capture.meta }
+      const pieces: Uint8Array[] = []
+      for await (const piece of sealSnapshot(encodeSnapshotStream(header, [cut])))
+        pieces.push(piece)
+      const error = await restore(await diskWith(Buffer.concat(pieces))).catch((e: unknown) => e)
+      outcomes.add((error as { code?: string }).code ?? (error as RestoredMember).identity.name)
+    }
+    expect([...outcomes].toSorted()).toEqual(['SNAPSHOT_CORRUPT', 'SNAPSHOT_REFUSED', 'n1'])
   })
 
   test('leaves the directory to one of two that come at the same time', async () => {
