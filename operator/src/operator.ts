@@ -28,6 +28,7 @@ import { RateLimit } from './kube/rate-limit.ts'
 import { MembershipClient } from './member-client/membership-client.ts'
 import { StatusClient } from './member-client/status-client.ts'
 import { StatusStreams } from './member-client/status-streams.ts'
+import { MemberTrust } from './member-client/trust.ts'
 import { OperatorMetrics, registerOperatorFigures } from './metrics.ts'
 import { ClusterReconciler } from './reconcile/reconciler.ts'
 import { VERSION } from './version.ts'
@@ -110,9 +111,10 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
   })
   const enqueue = (key: ObjectKey) => controller.enqueue(key)
   const { caches } = controller
-  const members = new StatusClient({ timers })
-  const membership = new MembershipClient({ timers, mustLead: () => mustLead(election) })
-  const streams = new StatusStreams({ timers, prng, log, enqueue })
+  const trust = new MemberTrust()
+  const members = new StatusClient({ timers, trust })
+  const membership = new MembershipClient({ timers, trust, mustLead: () => mustLead(election) })
+  const streams = new StatusStreams({ timers, trust, prng, log, enqueue })
   const onOutcome = (outcome: 'written' | 'dropped') => metrics.eventEnded(outcome)
   const recorder = new EventWriter({ api, clock, log, instance: config.identity, onOutcome })
   const render = { memberRepository: config.memberRepository }
@@ -122,6 +124,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     members,
     membership,
     streams,
+    trust,
     recorder,
     clock,
     timers,

@@ -10,6 +10,7 @@ import {
   DISRUPTION_BUDGETS,
   NAMESPACES,
   RAFT_CLUSTERS,
+  SECRETS,
   SERVICES,
   STATEFUL_SETS,
   VOLUME_CLAIMS,
@@ -120,6 +121,34 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     await world.passes(3)
     expect(await world.versions()).toEqual(before)
     expect(world.reasons).toEqual(['BootstrapStarted'])
+  })
+
+  test('with TLS the certificates come first, are valid, and are not written again', async () => {
+    const tls = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
+    const world = await scene({ tls })
+    await world.passes(6)
+    const { namespace } = world.key
+    const read = async () => {
+      const names = ['ca', 'peer-tls', 'server-tls', 'client-tls', 'operator-tls']
+      const secrets = await Promise.all(
+        names.map((name) => client.get(SECRETS, { namespace, name: `demo-${name}` })),
+      )
+      return secrets.map((secret) => [secret?.['type'], secret?.metadata.resourceVersion])
+    }
+    const before = await read()
+    expect(before.map(([type]) => type)).toEqual(Array(5).fill('kubernetes.io/tls'))
+    await world.passes(3)
+    expect(await read()).toEqual(before)
+    const made = await client.get(STATEFUL_SETS, world.key)
+    expect(JSON.stringify(made)).toContain('-peer-url=https://0.0.0.0:2380')
+    const status = (await client.get(RAFT_CLUSTERS, world.key))?.['status']
+    expect(JSON.stringify(status)).toContain('"type":"TLSReady"')
+    // Peer URLs are who the members are.
+    const off = { spec: { tls: null } }
+    const options = { fieldManager: 'test' }
+    await expect(client.patch(RAFT_CLUSTERS, world.key, off, options)).rejects.toMatchObject({
+      code: 'invalid',
+    })
   })
 
   test('an operator that comes after another one, as in an upgrade, writes nothing', async () => {

@@ -14,6 +14,7 @@ const OPERATOR_NAMESPACE = 'raftbase-system'
 const ACCOUNT = 'raftbase-operator'
 const TEST_MS = 180_000
 const ORDINALS = [0, 1, 2] as const
+const TLS = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
 
 let server: ApiServer
 const processes: OperatorProcess[] = []
@@ -149,7 +150,12 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
         apiVersion: 'raftbase.io/v1alpha1',
         kind: 'RaftCluster',
         metadata: { name, namespace: 'prod' },
-        spec: { version: '0.1.0', replicas: 3, storage: { size: '1Gi', whenDeleted: 'Delete' } },
+        spec: {
+          version: '0.1.0',
+          replicas: 3,
+          tls: TLS,
+          storage: { size: '1Gi', whenDeleted: 'Delete' },
+        },
       }
       await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
       await eventually('the StatefulSet', () => exists('statefulset', name))

@@ -9,6 +9,7 @@ export const CONDITION_TYPES = [
   'UpToDate',
   'Progressing',
   'StorageReady',
+  'TLSReady',
   'Degraded',
   'RecoveryRequired',
   'Conflict',
@@ -77,6 +78,15 @@ export const CONDITION_REASONS = {
     'Rejected',
   ],
   StorageReady: ['AllBound', 'NoVolumes', 'VolumePending', 'VolumeLost'],
+  TLSReady: [
+    'Issued',
+    'Issuing',
+    'NotInForce',
+    'RotationInProgress',
+    'Expiring',
+    'AuthorityDamaged',
+    'NameConflict',
+  ],
   Degraded: [
     'AsExpected',
     'QuorumLost',

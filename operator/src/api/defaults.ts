@@ -1,7 +1,7 @@
 // The defaults of a RaftCluster's spec, equal to those of crds/raftclusters.yaml (a test compares them). The API server
 // fills in most of them; objects stored before a field existed, and optional sections, get theirs here. Pure.
 
-import type { RaftClusterSpec } from './raft-cluster.ts'
+import type { RaftClusterSpec, TlsSpec } from './raft-cluster.ts'
 
 export const SPEC_DEFAULTS = {
   replicas: 3,
@@ -15,6 +15,12 @@ export const SPEC_DEFAULTS = {
   disruption: { pdb: 'Managed', unhealthyPodEviction: 'IfHealthyBudget' },
   update: { minHealthySeconds: 10, progressDeadlineSeconds: 600 },
   selfHeal: { mode: 'Automatic', maxReplacementsPerHour: 1 },
+} as const
+
+/** Of each part of `spec.tls` that is there. */
+export const TLS_DEFAULTS = {
+  client: { mode: 'Mutual', duration: '2160h' },
+  peer: { duration: '2160h' },
 } as const
 
 /** `spec` has the shape of the schema; what is absent takes its default. */
@@ -39,5 +45,13 @@ export function withDefaults(spec: unknown): RaftClusterSpec {
     disruption: { ...SPEC_DEFAULTS.disruption, ...given.disruption },
     update: { ...SPEC_DEFAULTS.update, ...given.update },
     selfHeal: { ...SPEC_DEFAULTS.selfHeal, ...given.selfHeal },
+    ...(given.tls === undefined ? {} : { tls: tlsOf(given.tls) }),
+  }
+}
+
+function tlsOf({ client, peer }: TlsSpec): TlsSpec {
+  return {
+    ...(client === undefined ? {} : { client: { ...TLS_DEFAULTS.client, ...client } }),
+    ...(peer === undefined ? {} : { peer: { ...TLS_DEFAULTS.peer, ...peer } }),
   }
 }

@@ -55,11 +55,16 @@ export function memberHost(cluster: RaftCluster, member: string): string {
 }
 
 export function memberUrl(cluster: RaftCluster, member: string, port: number): string {
-  return `http://${memberHost(cluster, member)}:${port}`
+  return `${schemeOf(cluster, port)}://${memberHost(cluster, member)}:${port}`
 }
 
 export function serviceUrl(cluster: RaftCluster, service: string, port: number): string {
-  return `http://${service}.${cluster.metadata.namespace}.svc:${port}`
+  return `${schemeOf(cluster, port)}://${service}.${cluster.metadata.namespace}.svc:${port}`
+}
+
+function schemeOf({ spec }: RaftCluster, port: number): 'http' | 'https' {
+  const use = port === PORTS.peer ? spec.tls?.peer : spec.tls?.client
+  return use === undefined ? 'http' : 'https'
 }
 
 /** `N` names and URLs, in the order of their ordinals. */

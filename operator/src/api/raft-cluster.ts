@@ -70,6 +70,22 @@ export interface DisruptionSpec {
   readonly unhealthyPodEviction: 'IfHealthyBudget' | 'AlwaysAllow'
 }
 
+export interface TlsUseSpec {
+  /** Where certificates come from: an authority of the cluster's own. */
+  readonly source: 'SelfManaged'
+  /** How long each certificate is good for, in hours. */
+  readonly duration: string
+}
+
+export interface TlsSpec {
+  /** Clients and the REST API. */
+  readonly client?: TlsUseSpec & {
+    /** `Mutual`: clients have to show a certificate too. */
+    readonly mode: 'Server' | 'Mutual'
+  }
+  readonly peer?: TlsUseSpec
+}
+
 /** Every default filled in. */
 export interface RaftClusterSpec {
   readonly replicas: number
@@ -87,6 +103,8 @@ export interface RaftClusterSpec {
   readonly disruption: DisruptionSpec
   readonly update: UpdateSpec
   readonly selfHeal: SelfHealSpec
+  /** Absent: nothing is encrypted. */
+  readonly tls?: TlsSpec
 }
 
 export const PHASES = [

@@ -13,6 +13,7 @@ export const RAFT_CLUSTERS: ResourceType = {
 export const STATEFUL_SETS: ResourceType = namespaced('apps', 'v1', 'statefulsets', 'StatefulSet')
 export const PODS: ResourceType = namespaced('', 'v1', 'pods', 'Pod')
 export const SERVICES: ResourceType = namespaced('', 'v1', 'services', 'Service')
+export const SECRETS: ResourceType = namespaced('', 'v1', 'secrets', 'Secret')
 export const CONFIG_MAPS: ResourceType = namespaced('', 'v1', 'configmaps', 'ConfigMap')
 export const SERVICE_ACCOUNTS: ResourceType = namespaced(
   '',

@@ -2,7 +2,9 @@
 // silent instead of throwing.
 
 import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import type { MemberAnswer } from './member-client.ts'
+import type { MemberTrust } from './trust.ts'
 
 type Silence = Extract<MemberAnswer, { kind: 'silent' }>
 
@@ -11,29 +13,68 @@ const IDLE_SOCKET_MS = 30_000
 const IDLE_SOCKETS_MAX = 512
 const SOCKETS_PER_MEMBER_MAX = 2
 
-export function memberAgent(): http.Agent {
-  return new http.Agent({
+/** Connections that are kept, to members with and without TLS. */
+export interface MemberAgents {
+  readonly plain: http.Agent
+  readonly secure: https.Agent
+}
+
+export function memberAgents(): MemberAgents {
+  const options = {
     keepAlive: true,
     maxSockets: SOCKETS_PER_MEMBER_MAX,
     maxFreeSockets: IDLE_SOCKETS_MAX,
     timeout: IDLE_SOCKET_MS,
-  })
+  }
+  return { plain: new http.Agent(options), secure: new https.Agent(options) }
+}
+
+export function closeAgents({ plain, secure }: MemberAgents): void {
+  plain.destroy()
+  secure.destroy()
+}
+
+/** A request on the right kind of connection. Throws for an https URL of which `trust` knows nothing. */
+export function startRequest(
+  url: URL,
+  options: {
+    readonly method: string
+    readonly headers: http.OutgoingHttpHeaders
+    readonly agents: MemberAgents | false
+    readonly trust: MemberTrust
+    readonly signal: AbortSignal
+  },
+  onAnswer: (answer: IncomingMessage) => void,
+): http.ClientRequest {
+  const { method, headers, agents, trust, signal } = options
+  const common = { method, headers, signal }
+  if (url.protocol !== 'https:') {
+    return http.request(
+      url,
+      { ...common, agent: agents === false ? false : agents.plain },
+      onAnswer,
+    )
+  }
+  const agent = agents === false ? false : agents.secure
+  return https.request(url, { ...common, ...trust.of(url), agent }, onAnswer)
 }
 
 /** The head of the answer, whose body the caller reads or destroys. Rejects with the system's error. */
 export function openGet(
   url: URL,
   options: {
-    readonly agent: http.Agent | false
+    readonly agents: MemberAgents | false
+    readonly trust: MemberTrust
     readonly accept: string
     readonly signal: AbortSignal
   },
 ): Promise<IncomingMessage> {
-  const { agent, accept, signal } = options
+  const { accept } = options
   return new Promise((resolve, reject) => {
     const headers = { accept, 'user-agent': 'raftbase-operator' }
-    const sent = http.get(url, { agent, headers, signal }, resolve)
+    const sent = startRequest(url, { ...options, method: 'GET', headers }, resolve)
     sent.once('error', reject)
+    sent.end()
   })
 }
 

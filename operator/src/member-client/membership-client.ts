@@ -2,17 +2,25 @@
 // a stale one is refused; whoever asks has to be the operator that leads at the moment the request leaves. An answer that does
 // not come says nothing: the caller looks again.
 
-import http, { type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { unreachable } from '../../../lib/assert.ts'
 import type { Timers } from '../../../lib/clock.ts'
 import { Deadline } from '../deadline.ts'
-import { memberAgent, readText, silenceOf } from './http-get.ts'
+import {
+  closeAgents,
+  type MemberAgents,
+  memberAgents,
+  readText,
+  silenceOf,
+  startRequest,
+} from './http-get.ts'
 import type {
   ChangeAnswer,
   ChangeOptions,
   ChangeRequest,
   MembershipCaller,
 } from './member-client.ts'
+import type { MemberTrust } from './trust.ts'
 
 /** Of the member, for a change and for a confirmed hand-over; ours is longer, so that its answer is heard. */
 const MEMBER_TIMEOUT = '5s'
@@ -21,6 +29,7 @@ const ANSWER_BYTES_MAX = 256 * 1024
 
 export interface MembershipClientOptions {
   readonly timers: Timers
+  readonly trust: MemberTrust
   /** Throws when this process does not lead: asked right before each request. */
   readonly mustLead: () => void
   readonly timeoutMs?: number | undefined
@@ -28,7 +37,7 @@ export interface MembershipClientOptions {
 
 export class MembershipClient implements MembershipCaller {
   readonly #options: MembershipClientOptions
-  readonly #agent = memberAgent()
+  readonly #agents = memberAgents()
 
   constructor(options: MembershipClientOptions) {
     this.#options = options
@@ -49,7 +58,13 @@ export class MembershipClient implements MembershipCaller {
     const deadline = new Deadline({ timers, timeoutMs, signal })
     mustLead()
     try {
-      const answer = await send(url, { method, body, agent: this.#agent, signal: deadline.signal })
+      const answer = await send(url, {
+        method,
+        body,
+        agents: this.#agents,
+        trust: this.#options.trust,
+        signal: deadline.signal,
+      })
       const text = await readText(answer, ANSWER_BYTES_MAX)
       if (text === undefined) return { kind: 'unknown', detail: 'its answer is too large' }
       return readAnswer(answer.statusCode ?? 0, text)
@@ -63,7 +78,7 @@ export class MembershipClient implements MembershipCaller {
   }
 
   close(): void {
-    this.#agent.destroy()
+    closeAgents(this.#agents)
   }
 }
 
@@ -101,11 +116,12 @@ function requestOf(request: ChangeRequest): Exchange {
 function send(
   url: URL,
   options: Pick<Exchange, 'method' | 'body'> & {
-    readonly agent: http.Agent
+    readonly agents: MemberAgents
+    readonly trust: MemberTrust
     readonly signal: AbortSignal
   },
 ): Promise<IncomingMessage> {
-  const { method, body, agent, signal } = options
+  const { body, ...rest } = options
   const text = body === undefined ? undefined : JSON.stringify(body)
   const headers = {
     accept: 'application/json',
@@ -115,7 +131,7 @@ function send(
       : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) }),
   }
   return new Promise((resolve, reject) => {
-    const sent = http.request(url, { method, agent, headers, signal }, resolve)
+    const sent = startRequest(url, { ...rest, headers }, resolve)
     sent.once('error', reject)
     sent.end(text)
   })

@@ -4,7 +4,8 @@
 import type { Timers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import { Deadline } from '../deadline.ts'
-import { memberAgent, openGet, readText, silenceOf } from './http-get.ts'
+import { closeAgents, memberAgents, openGet, readText, silenceOf } from './http-get.ts'
+import type { MemberTrust } from './trust.ts'
 import type { MemberAnswer, MemberClient } from './member-client.ts'
 
 const STATUS_TIMEOUT_MS = 2000
@@ -13,12 +14,13 @@ const STATUS_BYTES_MAX = 256 * 1024
 
 export interface StatusClientOptions {
   readonly timers: Timers
+  readonly trust: MemberTrust
   readonly timeoutMs?: number | undefined
 }
 
 export class StatusClient implements MemberClient {
   readonly #options: StatusClientOptions
-  readonly #agent = memberAgent()
+  readonly #agents = memberAgents()
 
   constructor(options: StatusClientOptions) {
     this.#options = options
@@ -32,7 +34,8 @@ export class StatusClient implements MemberClient {
     const deadline = new Deadline({ timers, timeoutMs, signal })
     try {
       const answer = await openGet(new URL('/v1/status', baseUrl), {
-        agent: this.#agent,
+        agents: this.#agents,
+        trust: this.#options.trust,
         accept: 'application/json',
         signal: deadline.signal,
       })
@@ -49,7 +52,7 @@ export class StatusClient implements MemberClient {
   }
 
   close(): void {
-    this.#agent.destroy()
+    closeAgents(this.#agents)
   }
 }
 

@@ -11,6 +11,7 @@ import { Deadline, pause } from '../deadline.ts'
 import { EventParser } from './event-stream.ts'
 import { openGet } from './http-get.ts'
 import type { FollowedMember, MemberStreams } from './member-client.ts'
+import type { MemberTrust } from './trust.ts'
 
 const CONNECT_TIMEOUT_MS = 5000
 /** Members send a comment every few seconds. */
@@ -22,6 +23,7 @@ const STREAMS_MAX = 4000
 
 export interface StatusStreamsOptions {
   readonly timers: Timers
+  readonly trust: MemberTrust
   readonly prng: Prng
   readonly log: Logger
   /** Called for each event, and when a stream that was open breaks. */
@@ -124,7 +126,8 @@ export class StatusStreams implements MemberStreams {
     let isOpen = false
     try {
       const answer = await openGet(new URL('/v1/status/stream', baseUrl), {
-        agent: false,
+        agents: false,
+        trust: this.#options.trust,
         accept: 'text/event-stream',
         signal: connecting.signal,
       })

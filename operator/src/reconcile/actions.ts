@@ -2,6 +2,7 @@
 // old facts is refused by the API server instead of hitting something else. Types, and how they read in golden files.
 
 import { unreachable } from '../../../lib/assert.ts'
+import type { LeafOrder } from '../api/certificates.ts'
 import type { EventReason } from '../api/event-reasons.ts'
 import type { KubeObject, ResourceType } from '../api/kube-object.ts'
 import type { RaftClusterStatus } from '../api/raft-cluster.ts'
@@ -51,8 +52,25 @@ export type Action =
       readonly change: MembershipChange
       readonly expectedEpoch: number
     }
+  | {
+      readonly type: 'writeCertificate'
+      readonly secret: string
+      readonly order: CertificateOrder
+      readonly why: string
+      /** The Secret that is written over; absent: there is none. */
+      readonly over?: { readonly uid: string; readonly resourceVersion?: string }
+    }
   | { readonly type: 'scaleDown'; readonly name: string; readonly uid: string }
   | { readonly type: 'deleteClaim'; readonly name: string; readonly uid: string }
+
+/** Keys and certificates are made where the order is carried out: a plan has no secrets. */
+export type CertificateOrder =
+  | { readonly kind: 'newAuthority' }
+  | { readonly kind: 'nextAuthority'; readonly wish?: string }
+  | { readonly kind: 'promoteAuthority' }
+  | { readonly kind: 'forgetPrevious' }
+  | { readonly kind: 'leaf'; readonly leaf: LeafOrder }
+  | { readonly kind: 'trust' }
 
 /** Ids say who is meant, names are for people. */
 export type MembershipChange =
@@ -136,6 +154,8 @@ export function describeAction(action: Action): string {
       return `annotate pod ${action.name} ${describeLabels(action.annotations)}`
     case 'changeMembership':
       return `ask ${action.leader} to ${describeChange(action.change)} (epoch ${action.expectedEpoch})`
+    case 'writeCertificate':
+      return `write ${action.order.kind} into Secret ${action.secret}: ${action.why}`
     case 'scaleDown':
       return `scale StatefulSet ${action.name} to 0`
     case 'deleteClaim':

@@ -11,7 +11,7 @@ import type { KubeApi } from '../kube/kube-api.ts'
 import type { Action, PlannedEvent } from './actions.ts'
 
 /** What is asked of the API server. */
-export type KubeAction = Exclude<Action, { readonly type: 'changeMembership' }>
+export type KubeAction = Exclude<Action, { readonly type: 'changeMembership' | 'writeCertificate' }>
 
 export interface ExecuteContext {
   readonly api: KubeApi

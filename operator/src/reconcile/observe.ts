@@ -5,15 +5,17 @@
 import type { Clock } from '../../../lib/clock.ts'
 import type { KubeObject, ObjectKey, ResourceType } from '../api/kube-object.ts'
 import { CLUSTER_LABEL } from '../api/labels.ts'
-import { claimName } from '../api/names.ts'
+import { claimName, memberHost } from '../api/names.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { PODS, RAFT_CLUSTERS, VOLUME_CLAIMS } from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
 import type { CacheSet } from '../controller/cache.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
+import type { MemberTrust } from '../member-client/trust.ts'
 import { CHILDREN, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
 import type { RenderOptions } from '../resources/render.ts'
-import type { ClaimFacts, Observed, PodFacts, Refusal, Rejection } from './observed.ts'
+import type { Certificates } from './certificates.ts'
+import type { ClaimFacts, Observed, PodFacts, Refusal, Rejection, TlsObserved } from './observed.ts'
 import { readClaim, readPod } from './pod-facts.ts'
 import type { Sightings } from './sightings.ts'
 
@@ -26,6 +28,9 @@ export interface ObserveOptions {
   readonly sightings: Sightings
   readonly clock: Clock
   readonly render: RenderOptions
+  readonly certificates: Certificates
+  /** Told how each member is asked. */
+  readonly trust: Pick<MemberTrust, 'use'>
 }
 
 /** The RaftCluster as it is now; undefined when there is none. */
@@ -59,6 +64,7 @@ export async function observe(
     observeClaims(cluster, options, { careful, signal }),
   ])
   const { uid } = cluster.metadata
+  const tls = await observeTls(cluster, pods, options, signal)
   const sightings = await options.sightings.look(uid, pods, signal)
   return {
     now: `${new Date(options.clock.wallMs()).toISOString().slice(0, 19)}Z`,
@@ -68,10 +74,26 @@ export async function observe(
     pods,
     claims,
     sightings,
+    ...(tls === undefined ? {} : { tls }),
     ...(rejection === undefined ? {} : { rejection }),
     ...(refusal === undefined ? {} : { refusal }),
     ...(servedSecondsAgo === undefined ? {} : { servedSecondsAgo }),
   }
+}
+
+/** Of a cluster with certificates: what they are, so that its members can be asked too. */
+async function observeTls(
+  cluster: RaftCluster,
+  pods: readonly PodFacts[],
+  { certificates, trust }: ObserveOptions,
+  signal: AbortSignal,
+): Promise<TlsObserved | undefined> {
+  const found = await certificates.look(cluster, signal)
+  for (const { ip, name, isSecure } of pods) {
+    if (ip === undefined || isSecure !== true || found?.credentials === undefined) continue
+    trust.use(ip, { ...found.credentials, servername: memberHost(cluster, name) })
+  }
+  return found?.facts
 }
 
 /** Whether a decision of this pass could destroy something if it came from an old cache. */

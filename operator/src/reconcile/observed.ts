@@ -1,6 +1,7 @@
 // What one pass knows, gathered by observe.ts and the only input of plan.ts. Facts, no judgements: a member that is silent
 // is said to be silent, not to be down. Types only.
 
+import type { AuthorityFacts, LeafFacts, LeafUse } from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import type { RenderOptions } from '../resources/render.ts'
@@ -41,6 +42,15 @@ export interface MemberReport {
     readonly epoch?: number
     readonly listed?: 'Voter' | 'Learner' | 'absent'
   }
+  /** The certificates it has in force. */
+  readonly tls?: Readonly<
+    Partial<
+      Record<
+        'client' | 'peer',
+        { readonly certificate?: string; readonly trusts: readonly string[] }
+      >
+    >
+  >
   /** How far the others are; said by a leader alone. */
   readonly peers: readonly {
     readonly id: string
@@ -72,6 +82,8 @@ export interface PodFacts {
   readonly ordinal: number
   readonly node?: string
   readonly ip?: string
+  /** Its API has TLS, by what its container was started with. */
+  readonly isSecure?: boolean
   readonly isTerminating: boolean
   /** Of the member's container. */
   readonly container: 'none' | 'waiting' | 'running' | 'terminated'
@@ -111,6 +123,25 @@ export interface Refusal {
   readonly message: string
 }
 
+/** The Secrets with certificates; only of a cluster that has some. */
+export interface TlsObserved {
+  readonly authority?: SecretFacts & {
+    readonly facts?: AuthorityFacts
+    /** For which wish of the user it was exchanged last. */
+    readonly rotatedFor?: string
+    /** RFC 3339: since when it is as it is. */
+    readonly since?: string
+  }
+  readonly leaves: Readonly<Partial<Record<LeafUse, SecretFacts & { readonly facts: LeafFacts }>>>
+}
+
+export interface SecretFacts {
+  readonly uid: string
+  readonly resourceVersion?: string
+  /** It belongs to this RaftCluster. */
+  readonly isOurs: boolean
+}
+
 export interface Observed {
   /** RFC 3339, whole seconds. */
   readonly now: string
@@ -122,6 +153,7 @@ export interface Observed {
   readonly claims: readonly ClaimFacts[]
   /** One for each pod that has an address, and for each that had one lately. */
   readonly sightings: readonly MemberSighting[]
+  readonly tls?: TlsObserved
   readonly rejection?: Rejection
   readonly refusal?: Refusal
   /** Since a pass of this process last saw the cluster serve. */

@@ -12,6 +12,7 @@ import { buildModel, type Model } from './steps/model.ts'
 import { planOperation } from './steps/operation.ts'
 import { planLabels, planStuckPods } from './steps/pods.ts'
 import { deriveStatus } from './steps/status.ts'
+import { planTls } from './steps/tls.ts'
 
 const STEPS: readonly ((model: Model) => StepResult)[] = [
   planDeletion,
@@ -20,6 +21,7 @@ const STEPS: readonly ((model: Model) => StepResult)[] = [
   planPause,
   planFreeze,
   planForeignVolumes,
+  planTls,
   planFoundations,
   planStuckPods,
   planLabels,

@@ -43,6 +43,11 @@ interface RawPodStatus {
   readonly containerStatuses?: readonly RawContainerStatus[]
 }
 
+interface RawPodSpec {
+  readonly nodeName?: string
+  readonly containers?: readonly { readonly name: string; readonly args?: readonly string[] }[]
+}
+
 type Trouble = Pick<PodFacts, 'reason' | 'message'>
 
 /** Undefined for a pod that is no member of this cluster by its name. */
@@ -50,7 +55,9 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
   const { name, uid, labels, annotations, deletionTimestamp } = pod.metadata
   const ordinal = ordinalOf(cluster, name)
   if (ordinal === undefined || uid === undefined) return undefined
-  const spec = (pod['spec'] ?? {}) as { readonly nodeName?: string }
+  const spec = (pod['spec'] ?? {}) as RawPodSpec
+  const own = spec.containers?.find((one) => one.name === MEMBER_CONTAINER)
+  const isSecure = own?.args?.some((argument) => argument.startsWith('-cert-file=')) ?? false
   const status = (pod['status'] ?? {}) as RawPodStatus
   const container = status.containerStatuses?.find((one) => one.name === MEMBER_CONTAINER)
   const restarts = container?.restartCount ?? 0
@@ -63,6 +70,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
     ordinal,
     ...(spec.nodeName === undefined ? {} : { node: spec.nodeName }),
     ...(status.podIP === undefined ? {} : { ip: status.podIP }),
+    ...(isSecure ? { isSecure } : {}),
     isTerminating: deletionTimestamp !== undefined,
     container: state,
     hasStarted:

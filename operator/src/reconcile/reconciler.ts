@@ -20,8 +20,10 @@ import type {
   MembershipCaller,
   MemberStreams,
 } from '../member-client/member-client.ts'
+import type { MemberTrust } from '../member-client/trust.ts'
 import type { RenderOptions } from '../resources/render.ts'
 import { type Action, describeAction, type Plan, type PlannedEvent } from './actions.ts'
+import { Certificates } from './certificates.ts'
 import { changeMembership } from './change-membership.ts'
 import { execute } from './execute.ts'
 import { observe, observeCluster, type ObserveOptions } from './observe.ts'
@@ -42,6 +44,8 @@ export interface ClusterReconcilerOptions {
   readonly membership: MembershipCaller
   readonly streams: MemberStreams
   readonly recorder: EventRecorder
+  /** Of the clients above. */
+  readonly trust: Pick<MemberTrust, 'use'>
   readonly clock: Clock
   readonly timers: Timers
   readonly log: Logger
@@ -64,13 +68,23 @@ export class ClusterReconciler implements Reconciler {
   readonly #options: ClusterReconcilerOptions
   readonly #observing: ObserveOptions
   readonly #sightings: Sightings
+  readonly #certificates: Certificates
   readonly #memories = new Map<string, Memory>()
 
   constructor(options: ClusterReconcilerOptions) {
-    const { api, caches, clock, timers, members, render } = options
+    const { api, caches, clock, timers, members, render, trust } = options
     this.#options = options
     this.#sightings = new Sightings({ client: members, clock, timers })
-    this.#observing = { api, caches, clock, render, sightings: this.#sightings }
+    this.#certificates = new Certificates({ api, clock })
+    this.#observing = {
+      api,
+      caches,
+      clock,
+      render,
+      sightings: this.#sightings,
+      certificates: this.#certificates,
+      trust,
+    }
   }
 
   async reconcile(key: ObjectKey, context: ReconcileContext): Promise<ReconcileResult> {
@@ -122,7 +136,10 @@ export class ClusterReconciler implements Reconciler {
           if (refusal === undefined) continue
           return { kind: 'wait', afterMs: REFUSED_WAIT_MS, reason: 'Refused' }
         }
-        const told = await execute(action, { api, cluster, children: observed.children, signal })
+        const told =
+          action.type === 'writeCertificate'
+            ? await this.#certificates.write(action, cluster, signal)
+            : await execute(action, { api, cluster, children: observed.children, signal })
         log.info({ action: describeAction(action) }, 'carried out')
         this.#tell(observed, told)
       } catch (error) {
@@ -264,7 +281,7 @@ export class ClusterReconciler implements Reconciler {
     const at = `${key.namespace}/${key.name}`
     const known = this.#memories.get(at)
     if (known?.uid === cluster.metadata.uid) return known
-    if (known !== undefined) this.#sightings.forget(known.uid)
+    if (known !== undefined) this.#forgetMembers(known.uid)
     const memory: Memory = { uid: cluster.metadata.uid }
     this.#memories.set(at, memory)
     return memory
@@ -273,9 +290,14 @@ export class ClusterReconciler implements Reconciler {
   #forget(key: ObjectKey): void {
     const at = `${key.namespace}/${key.name}`
     const known = this.#memories.get(at)
-    if (known !== undefined) this.#sightings.forget(known.uid)
+    if (known !== undefined) this.#forgetMembers(known.uid)
     this.#memories.delete(at)
     this.#options.streams.follow(key, [])
+  }
+
+  #forgetMembers(uid: string): void {
+    this.#sightings.forget(uid)
+    this.#certificates.forget(uid)
   }
 
   #logFor({ metadata }: RaftCluster, reconcileId?: string): Logger {

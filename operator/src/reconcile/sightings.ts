@@ -140,6 +140,7 @@ function reportOf(status: Status): MemberReport {
     ...(lastLogTerm === undefined ? {} : { lastLogTerm }),
     ...(membershipEpoch === undefined ? {} : { membershipEpoch }),
     ...(membershipFile === undefined ? {} : { membershipFile: fileOf(membershipFile) }),
+    ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
     peers: status.peers.map(peerOf),
     configuration: status.members.map(({ id, name, role: kind }) => ({ id, name, role: kind })),
   }
@@ -150,6 +151,17 @@ function fileOf({ epoch, listed }: NonNullable<Status['membershipFile']>): Membe
     ...(epoch === undefined ? {} : { epoch }),
     ...(listed === undefined ? {} : { listed }),
   }
+}
+
+function tlsOf({ client, peer }: NonNullable<Status['tls']>): NonNullable<MemberReport['tls']> {
+  return {
+    ...(client === undefined ? {} : { client: useOf(client) }),
+    ...(peer === undefined ? {} : { peer: useOf(peer) }),
+  }
+}
+
+function useOf({ certificate, trusts = [] }: NonNullable<NonNullable<Status['tls']>['peer']>) {
+  return { ...(certificate === undefined ? {} : { certificate: certificate.sha256 }), trusts }
 }
 
 function peerOf({ id, match, progress, active }: Status['peers'][number]): PeerReport {

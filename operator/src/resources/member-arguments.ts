@@ -7,6 +7,10 @@ import type { RaftCluster } from '../api/raft-cluster.ts'
 import { MEMBERSHIP_FILE } from './config-map.ts'
 
 export const MEMBERSHIP_DIRECTORY = '/etc/raftbase/membership'
+export const CERTIFICATE_DIRECTORIES = {
+  peer: '/etc/raftbase/peer-tls',
+  server: '/etc/raftbase/server-tls',
+} as const
 /** A folder of its own: file systems put things of theirs into the root of a volume. */
 const DATA_DIRECTORY = '/data/member'
 
@@ -17,15 +21,15 @@ const QUOTA_SHARE = 0.5
 const HEAP_SHARE = 0.65
 
 export function memberArguments(cluster: RaftCluster): readonly string[] {
-  const { raft } = cluster.spec
+  const { raft, tls } = cluster.spec
   const own = '$(POD_NAME)'
   const quota = quotaBytes(cluster)
   return [
     `-name=${own}`,
     `-data-dir=${DATA_DIRECTORY}`,
     `-membership-file=${MEMBERSHIP_DIRECTORY}/${MEMBERSHIP_FILE}`,
-    `-client-url=http://0.0.0.0:${PORTS.client}`,
-    `-peer-url=http://0.0.0.0:${PORTS.peer}`,
+    `-client-url=${tls?.client === undefined ? 'http' : 'https'}://0.0.0.0:${PORTS.client}`,
+    `-peer-url=${tls?.peer === undefined ? 'http' : 'https'}://0.0.0.0:${PORTS.peer}`,
     `-api-addr=:${PORTS.api}`,
     `-listen-metrics-urls=http://0.0.0.0:${PORTS.metrics}`,
     `-advertise-client-url=${memberUrl(cluster, own, PORTS.client)}`,
@@ -35,6 +39,26 @@ export function memberArguments(cluster: RaftCluster): readonly string[] {
     `-election-timeout=${millisecondsOf(raft.electionTimeout)}`,
     `-snapshot-log-bytes=${bytesOf(raft.snapshotLogSize)}`,
     ...(quota === undefined ? [] : [`-quota-backend-bytes=${quota}`]),
+    ...certificateArguments(cluster),
+  ]
+}
+
+/** The files are exchanged under the running member. */
+function certificateArguments({ spec }: RaftCluster): readonly string[] {
+  const { client, peer } = spec.tls ?? {}
+  const [server, peers] = [CERTIFICATE_DIRECTORIES.server, CERTIFICATE_DIRECTORIES.peer]
+  return [
+    ...(peer === undefined
+      ? []
+      : [
+          `-peer-cert-file=${peers}/tls.crt`,
+          `-peer-key-file=${peers}/tls.key`,
+          `-peer-trusted-ca-file=${peers}/ca.crt`,
+        ]),
+    ...(client === undefined
+      ? []
+      : [`-cert-file=${server}/tls.crt`, `-key-file=${server}/tls.key`]),
+    ...(client?.mode === 'Mutual' ? [`-trusted-ca-file=${server}/ca.crt`] : []),
   ]
 }
 

@@ -1,10 +1,16 @@
 // The pod of a member: one container under the restricted Pod Security level, its own volume, and membership.json. What
 // differs between members comes from the pod's own name, through the environment. Pure.
 
+import { leafName } from '../api/certificates.ts'
 import { clusterLabels, selectorLabels } from '../api/labels.ts'
 import { DATA_VOLUME, membershipName, PORTS, serviceAccountName } from '../api/names.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
-import { memberArguments, memberEnvironment, MEMBERSHIP_DIRECTORY } from './member-arguments.ts'
+import {
+  CERTIFICATE_DIRECTORIES,
+  memberArguments,
+  memberEnvironment,
+  MEMBERSHIP_DIRECTORY,
+} from './member-arguments.ts'
 import type { RenderContext } from './render.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -13,6 +19,9 @@ type Json = Readonly<Record<string, unknown>>
 const MEMBER_UID = 65532
 /** Handing over leadership, draining and flushing take ten seconds at most. */
 const TERMINATION_GRACE_SECONDS = 60
+
+/** Readable for the member's group: keys. */
+const SECRET_MODE = 0o440
 
 export const MEMBER_CONTAINER = 'member'
 
@@ -49,7 +58,13 @@ export function buildPodTemplate(context: RenderContext): Json {
       ...affinityOf(cluster),
       ...spreadOf(cluster),
       containers: [memberContainer(context)],
-      volumes: [{ name: 'membership', configMap: { name: membershipName(name) } }],
+      volumes: [
+        { name: 'membership', configMap: { name: membershipName(name) } },
+        ...certificateUses(cluster).map((use) => ({
+          name: `${use}-tls`,
+          secret: { secretName: leafName(name, use), defaultMode: SECRET_MODE },
+        })),
+      ],
     },
   }
 }
@@ -88,8 +103,22 @@ function memberContainer({ cluster, options }: RenderContext): Json {
     volumeMounts: [
       { name: DATA_VOLUME, mountPath: '/data' },
       { name: 'membership', mountPath: MEMBERSHIP_DIRECTORY, readOnly: true },
+      ...certificateUses(cluster).map((use) => ({
+        name: `${use}-tls`,
+        mountPath: CERTIFICATE_DIRECTORIES[use],
+        readOnly: true,
+      })),
     ],
   }
+}
+
+/** What members need certificates for. */
+function certificateUses({ spec }: RaftCluster): readonly ('peer' | 'server')[] {
+  const { peer, client } = spec.tls ?? {}
+  return [
+    ...(peer === undefined ? [] : ['peer' as const]),
+    ...(client === undefined ? [] : ['server' as const]),
+  ]
 }
 
 function probe(path: string, numbers: Json): Json {

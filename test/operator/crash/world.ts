@@ -2,6 +2,7 @@
 // part may or may not get its turn, in any order, and caches hear of changes late. After each step and before each change
 // the invariants of the contract (section 17) are checked; a breach names the seed and everything that was done.
 
+import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { systemTimers } from '../../../lib/clock.ts'
 import { createLogger } from '../../../lib/logger.ts'
 import { type Prng, SeededPrng } from '../../../lib/prng.ts'
@@ -232,6 +233,7 @@ export class World implements Gate, Scene {
   #startOperator(): void {
     const caches = new SimCaches(this.store)
     const reconciler = new ClusterReconciler({
+      trust: new MemberTrust(),
       api: new SimApi(this.store, this),
       caches,
       members: { status: (url) => this.travel().then(() => this.members.status(url)) },

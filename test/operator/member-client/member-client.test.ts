@@ -1,6 +1,7 @@
 // The client of members against real HTTP that misbehaves: silence, nonsense, floods. A member is data from outside; what it
 // says is checked, bounded in size and time, and never an exception.
 
+import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -67,7 +68,7 @@ function baseUrl(): string {
 const signal = new AbortController().signal
 
 function newClient(timeoutMs = 2000): StatusClient {
-  const client = new StatusClient({ timers: systemTimers, timeoutMs })
+  const client = new StatusClient({ trust: new MemberTrust(), timers: systemTimers, timeoutMs })
   cleanups.push(() => client.close())
   return client
 }
@@ -164,6 +165,7 @@ const CLUSTER = { namespace: 'default', name: 'demo' }
 function newStreams(options: { inactivityMs?: number } = {}) {
   const woken: string[] = []
   const streams = new StatusStreams({
+    trust: new MemberTrust(),
     timers: systemTimers,
     prng: new SeededPrng(1),
     log: silentLog,

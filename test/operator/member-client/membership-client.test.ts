@@ -1,6 +1,7 @@
 // Changes of the membership over real HTTP: what is asked, what the answers mean, and that nothing leaves a process that
 // does not lead.
 
+import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -25,7 +26,12 @@ beforeEach(async () => {
   server = createServer((request, response) => void take(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const fence = () => mustLead({ isLeader: () => leads })
-  client = new MembershipClient({ timers: systemTimers, mustLead: fence, timeoutMs: 500 })
+  client = new MembershipClient({
+    trust: new MemberTrust(),
+    timers: systemTimers,
+    mustLead: fence,
+    timeoutMs: 500,
+  })
 })
 
 afterEach(async () => {

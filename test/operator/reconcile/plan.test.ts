@@ -18,7 +18,10 @@ function golden(path: URL, text: string): string {
 }
 
 describe('the plan of a pass', () => {
-  const cases = readdirSync(TESTDATA)
+  // Other folders hold what other tests read.
+  const cases = readdirSync(TESTDATA).filter((name) =>
+    existsSync(new URL(`${name}/observed.yaml`, TESTDATA)),
+  )
   test('is told for many cases', () => {
     expect(cases.length).toBeGreaterThan(40)
   })

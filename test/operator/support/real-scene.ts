@@ -1,6 +1,7 @@
 // The loop with a real API server under it: caches that show what is there when a pass begins, members that answer what they
 // are told to, and the parts of Kubernetes' controllers that a test plays by hand.
 
+import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import type { KubeObject, ObjectKey, ResourceType } from '../../../operator/src/api/kube-object.ts'
@@ -113,6 +114,7 @@ export class RealScene {
     this.#server = server
     this.key = key
     this.#reconciler = new ClusterReconciler({
+      trust: new MemberTrust(),
       api: client,
       caches: { of: (type) => this.#caches!.of(type) },
       members: this.members,

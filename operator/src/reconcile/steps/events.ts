@@ -183,6 +183,10 @@ const TROUBLES: readonly {
   },
   { type: 'Progressing', reasons: { Rejected: 'Rejected', Stalled: 'OperationStalled' } },
   { type: 'UpToDate', reasons: { WaitingForUser: 'SpecDeferred' } },
+  {
+    type: 'TLSReady',
+    reasons: { Expiring: 'CertificateExpiring', NameConflict: 'NameConflict' },
+  },
 ]
 
 function troubleEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {

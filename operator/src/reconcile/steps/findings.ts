@@ -8,6 +8,7 @@ import { deletionStep, isHeld } from './deletion.ts'
 import { COMING_REASONS, type MemberView } from './members.ts'
 import type { Model } from './model.ts'
 import { updateRevision } from './pods.ts'
+import { tlsReady } from './tls.ts'
 
 type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
 
@@ -27,6 +28,7 @@ const LOST_REASONS: ReadonlySet<string | undefined> = new Set([
 
 /** Every condition but `Ready`, which sums them up. */
 export function findingsOf(model: Model): readonly Finding[] {
+  const tls = tlsReady(model)
   return [
     quorumAvailable(model),
     membersHealthy(model),
@@ -34,6 +36,7 @@ export function findingsOf(model: Model): readonly Finding[] {
     upToDate(model),
     progressing(model),
     storageReady(model),
+    ...(tls === undefined ? [] : [tls]),
     degraded(model),
     recoveryRequired(model),
     conflict(model),

@@ -1,0 +1,93 @@
+// The certificates of a cluster: which there are, what each is for, and what is known of it. One authority signs all of them.
+// Pure.
+
+import type { RaftCluster } from './raft-cluster.ts'
+import { clientServiceName, leaderServiceName, peerServiceName } from './names.ts'
+
+export interface CertificateFacts {
+  /** Of the whole certificate, hex. */
+  readonly sha256: string
+  /** RFC 3339. */
+  readonly notBefore: string
+  readonly notAfter: string
+}
+
+export interface AuthorityFacts {
+  readonly current: CertificateFacts
+  /** Trusted, and signs nothing yet. */
+  readonly next?: CertificateFacts
+  /** Trusted, and signs nothing any more. */
+  readonly previous?: CertificateFacts
+}
+
+export interface LeafFacts {
+  readonly certificate?: CertificateFacts
+  readonly hosts: readonly string[]
+  /** Which of our authorities has signed it. */
+  readonly signer?: string
+  /** SHA-256 of whom it comes with as trusted. */
+  readonly trusts: readonly string[]
+  readonly problem?: string
+}
+
+/** `peer` and `server` are the members', `client` is for applications, `operator` ours. */
+export type LeafUse = 'peer' | 'server' | 'client' | 'operator'
+
+export interface LeafOrder {
+  readonly use: LeafUse
+  readonly commonName: string
+  readonly usages: readonly ('server' | 'client')[]
+  readonly hosts: readonly string[]
+  readonly lifeMs: number
+}
+
+export function authorityName(cluster: string): string {
+  return `${cluster}-ca`
+}
+
+export function leafName(cluster: string, use: LeafUse): string {
+  return `${cluster}-${use}-tls`
+}
+
+/** The leaves that a cluster with this spec has, in the order in which they are made. */
+export function leavesOf(cluster: RaftCluster): readonly LeafOrder[] {
+  const { tls } = cluster.spec
+  const { name, namespace } = cluster.metadata
+  const orders: LeafOrder[] = []
+  const { peer, client } = tls ?? {}
+  const inNamespace = (service: string): readonly string[] => [
+    `${service}.${namespace}.svc`,
+    `${service}.${namespace}.svc.${cluster.spec.clusterDomain}`,
+  ]
+  const members = inNamespace(`*.${peerServiceName(name)}`)
+  const own = ['localhost', '127.0.0.1', '::1']
+  if (peer !== undefined) {
+    const usages = ['server', 'client'] as const
+    const lifeMs = hoursOf(peer.duration)
+    orders.push({ use: 'peer', commonName: `${name}-peer`, usages, hosts: members, lifeMs })
+  }
+  if (client !== undefined) {
+    const services = [clientServiceName(name), leaderServiceName(name)]
+    const hosts = [
+      ...members,
+      ...services.flatMap((service) => [
+        service,
+        `${service}.${namespace}`,
+        ...inNamespace(service),
+      ]),
+      ...own,
+    ]
+    const lifeMs = hoursOf(client.duration)
+    const server = ['server'] as const
+    orders.push({ use: 'server', commonName: `${name}-server`, usages: server, hosts, lifeMs })
+    const shown = { usages: ['client'] as const, hosts: [], lifeMs }
+    orders.push({ use: 'client', commonName: `${name}-client`, ...shown })
+    orders.push({ use: 'operator', commonName: 'raftbase-operator', ...shown })
+  }
+  return orders
+}
+
+/** `2160h`, as the schema has checked. */
+function hoursOf(duration: string): number {
+  return Number.parseInt(duration, 10) * 3_600_000
+}

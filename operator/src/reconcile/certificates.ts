@@ -1,0 +1,245 @@
+// Reads the Secrets of a cluster, and writes the certificates that a plan orders. They are read one by one, by name: nobody
+// lists Secrets. What was read is used for half a minute, unless this process has written since.
+
+import { unreachable } from '../../../lib/assert.ts'
+import type { Clock } from '../../../lib/clock.ts'
+import { authorityName, leafName, leavesOf, type LeafUse } from '../api/certificates.ts'
+import type { KubeObject } from '../api/kube-object.ts'
+import {
+  AUTHORITY_SINCE_ANNOTATION,
+  clusterLabels,
+  FIELD_MANAGER,
+  isControlledBy,
+  ownerReference,
+  ROTATE_ANNOTATION,
+} from '../api/labels.ts'
+import type { RaftCluster } from '../api/raft-cluster.ts'
+import { SECRETS } from '../api/resource-types.ts'
+import { KubeError } from '../kube/errors.ts'
+import type { KubeApi } from '../kube/kube-api.ts'
+import {
+  connectWith,
+  newAuthority,
+  newLeaf,
+  nextAuthority,
+  promotedAuthority,
+  readAuthority,
+  readLeaf,
+  type SecretData,
+  trustOf,
+  withoutPrevious,
+} from '../pki/secrets.ts'
+import type { Action, PlannedEvent } from './actions.ts'
+import type { SecretFacts, TlsObserved } from './observed.ts'
+
+const READ_AGAIN_MS = 30_000
+
+type CertificateAction = Extract<Action, { type: 'writeCertificate' }>
+
+interface Remembered {
+  readonly atMs: number
+  readonly authority: KubeObject | undefined
+  readonly leaves: ReadonlyMap<LeafUse, KubeObject | undefined>
+}
+
+/** What the operator shows and trusts when it asks members of a cluster. */
+export interface MemberCredentials {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+export interface CertificatesOptions {
+  readonly api: KubeApi
+  readonly clock: Clock
+}
+
+export class Certificates {
+  readonly #options: CertificatesOptions
+  /** By uid of the RaftCluster. */
+  readonly #remembered = new Map<string, Remembered>()
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options
+  }
+
+  /** Undefined for a cluster that has none. */
+  async look(
+    cluster: RaftCluster,
+    signal: AbortSignal,
+  ): Promise<
+    { readonly facts: TlsObserved; readonly credentials: MemberCredentials | undefined } | undefined
+  > {
+    const orders = leavesOf(cluster)
+    const { uid } = cluster.metadata
+    if (orders.length === 0) return undefined
+    const known = this.#remembered.get(uid)
+    const isNew = known !== undefined && this.#nowMs() - known.atMs < READ_AGAIN_MS
+    const secrets = isNew ? known : await this.#read(cluster, signal)
+    this.#remembered.set(uid, secrets)
+    const { authority, leaves } = secrets
+    const own = leaves.get('operator')
+    return {
+      facts: {
+        ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
+        leaves: Object.fromEntries(
+          [...leaves].flatMap(([use, secret]) =>
+            secret === undefined
+              ? []
+              : [[use, { ...headOf(secret, uid), facts: readLeaf(secret, authority) }]],
+          ),
+        ),
+      },
+      credentials: own === undefined ? undefined : connectWith(own),
+    }
+  }
+
+  forget(uid: string): void {
+    this.#remembered.delete(uid)
+  }
+
+  /** What is worth telling. Throws a KubeError when it did not happen. */
+  async write(
+    action: CertificateAction,
+    cluster: RaftCluster,
+    signal: AbortSignal,
+  ): Promise<readonly PlannedEvent[]> {
+    const { api, clock } = this.#options
+    const { namespace, name, uid } = cluster.metadata
+    this.forget(uid)
+    const key = { namespace, name: authorityName(name) }
+    const authority =
+      action.order.kind === 'newAuthority' ? undefined : await api.get(SECRETS, key, { signal })
+    const written = contentOf(action, { cluster, authority, nowMs: clock.wallMs() })
+    if (action.over === undefined) await this.#create(action.secret, written, { cluster, signal })
+    else {
+      await api.patch(
+        SECRETS,
+        { namespace, name: action.secret },
+        { metadata: { annotations: written.annotations }, data: written.data },
+        { fieldManager: FIELD_MANAGER, preconditions: action.over, signal },
+      )
+    }
+    return eventsOf(action)
+  }
+
+  async #create(
+    name: string,
+    { data, annotations }: Written,
+    { cluster, signal }: { readonly cluster: RaftCluster; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { namespace } = cluster.metadata
+    await this.#options.api.create(
+      SECRETS,
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        type: 'kubernetes.io/tls',
+        metadata: {
+          name,
+          namespace,
+          labels: clusterLabels(cluster.metadata.name, 'certificates'),
+          annotations,
+          ownerReferences: [ownerReference(cluster)],
+        },
+        data,
+      },
+      { signal },
+    )
+  }
+
+  async #read(cluster: RaftCluster, signal: AbortSignal): Promise<Remembered> {
+    const { namespace, name } = cluster.metadata
+    const get = (secret: string) =>
+      this.#options.api.get(SECRETS, { namespace, name: secret }, { signal })
+    const [authority, ...leaves] = await Promise.all([
+      get(authorityName(name)),
+      ...leavesOf(cluster).map(async ({ use }) => [use, await get(leafName(name, use))] as const),
+    ])
+    return { atMs: this.#nowMs(), authority, leaves: new Map(leaves) }
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs()
+  }
+}
+
+interface Written {
+  readonly data: SecretData
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+function contentOf(
+  { order }: CertificateAction,
+  context: {
+    readonly cluster: RaftCluster
+    readonly authority: KubeObject | undefined
+    readonly nowMs: number
+  },
+): Written {
+  const { cluster, authority, nowMs } = context
+  const { namespace, name, annotations: wishes } = cluster.metadata
+  const whose = `${namespace}/${name}`
+  const since = { [AUTHORITY_SINCE_ANNOTATION]: `${new Date(nowMs).toISOString().slice(0, 19)}Z` }
+  if (order.kind === 'newAuthority') {
+    // A wish that is older than the authority itself is fulfilled.
+    const wish = wishes?.[ROTATE_ANNOTATION]
+    const rotated = wish === undefined ? {} : { [ROTATE_ANNOTATION]: wish }
+    return { data: newAuthority(whose, nowMs), annotations: { ...since, ...rotated } }
+  }
+  if (authority === undefined || readAuthority(authority) === undefined) {
+    throw new KubeError('conflict', 'the authority of the cluster is gone')
+  }
+  switch (order.kind) {
+    case 'nextAuthority': {
+      const rotated = order.wish === undefined ? {} : { [ROTATE_ANNOTATION]: order.wish }
+      return { data: nextAuthority(whose, nowMs), annotations: { ...since, ...rotated } }
+    }
+    case 'promoteAuthority':
+      return { data: promotedAuthority(authority), annotations: since }
+    case 'forgetPrevious':
+      return { data: withoutPrevious(), annotations: since }
+    case 'leaf':
+      return { data: newLeaf(authority, order.leaf, nowMs), annotations: {} }
+    case 'trust':
+      return { data: trustOf(authority), annotations: {} }
+    default:
+      return unreachable(order)
+  }
+}
+
+function eventsOf({ order, secret, why, over }: CertificateAction): readonly PlannedEvent[] {
+  const base = { type: 'Normal', action: 'WriteCertificate' } as const
+  if (order.kind === 'leaf' && over !== undefined) {
+    const message = `the certificate in Secret ${secret} was made anew: ${why}`
+    return [{ ...base, reason: 'CertificateRenewed', message, occasion: secret }]
+  }
+  if (order.kind === 'nextAuthority') {
+    const message = `a new authority was made, ${why}: it becomes trusted beside the old one`
+    return [{ ...base, reason: 'CARotationStarted', message }]
+  }
+  if (order.kind === 'forgetPrevious') {
+    const message = 'the new authority alone is trusted from now on'
+    return [{ ...base, reason: 'CARotated', message }]
+  }
+  return []
+}
+
+function authorityOf(secret: KubeObject, uid: string): NonNullable<TlsObserved['authority']> {
+  const facts = readAuthority(secret)
+  const { annotations } = secret.metadata
+  const rotatedFor = annotations?.[ROTATE_ANNOTATION]
+  const since = annotations?.[AUTHORITY_SINCE_ANNOTATION]
+  return {
+    ...headOf(secret, uid),
+    ...(facts === undefined ? {} : { facts }),
+    ...(rotatedFor === undefined ? {} : { rotatedFor }),
+    ...(since === undefined ? {} : { since }),
+  }
+}
+
+function headOf(secret: KubeObject, clusterUid: string): SecretFacts {
+  const { uid = '', resourceVersion } = secret.metadata
+  const isOurs = isControlledBy(secret, clusterUid)
+  return { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }), isOurs }
+}
