@@ -1,5 +1,6 @@
 // What every command that talks to a running cluster has in common: its flags, its client, and how it says that it failed.
 
+import { InvariantViolation } from '../../../lib/assert.ts'
 import { escapeControls } from '../../../lib/config.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from '../../../lib/exit-codes.ts'
@@ -90,5 +91,7 @@ function failureOf(error: unknown): { readonly code: string; readonly detail: st
     return { ...error.details, code: error.code, detail: error.message }
   }
   const isInDoubt = error instanceof GaveUpError && error.isInDoubt
-  return { code: isInDoubt ? 'OUTCOME_UNKNOWN' : 'UNREACHABLE', detail: reasonOf(error) }
+  if (isInDoubt) return { code: 'OUTCOME_UNKNOWN', detail: reasonOf(error) }
+  const isBug = error instanceof TypeError || error instanceof InvariantViolation
+  return { code: isBug ? 'INTERNAL' : 'PEER_UNREACHABLE', detail: reasonOf(error) }
 }

@@ -66,7 +66,7 @@ async function save(cluster: ClusterClient, request: SaveRequest): Promise<Print
       if (!saved.isOfMember) throw saved.error
       reasons.push(`${apiUrl}: ${reasonOf(saved.error)}`)
     }
-    throw new CommandError(reasons.join('; '), 'UNREACHABLE')
+    throw new CommandError(reasons.join('; '), 'PEER_UNREACHABLE')
   } finally {
     process.removeListener('SIGINT', onSignal)
     process.removeListener('SIGTERM', onSignal)

@@ -229,7 +229,7 @@ n5    e   follower  unreachable  -     -         -        -    http://n5:1  http
     expect(await raftbase('status', `-endpoint=${gone.url}`)).toEqual({
       code: 1,
       stdout: '',
-      stderr: `raftbase status: ${gone.url}: connection refused (UNREACHABLE)\n`,
+      stderr: `raftbase status: ${gone.url}: connection refused (PEER_UNREACHABLE)\n`,
     })
   })
 

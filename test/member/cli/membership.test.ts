@@ -241,7 +241,7 @@ describe('a change', () => {
     const { code, stderr } = await raftbase('member', 'remove', 'n2', '--endpoint', gone.url)
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: `raftbase member remove: ${gone.url}: connection refused (UNREACHABLE)\n`,
+      stderr: `raftbase member remove: ${gone.url}: connection refused (PEER_UNREACHABLE)\n`,
     })
   })
 })

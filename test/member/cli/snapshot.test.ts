@@ -120,7 +120,7 @@ test('save leaves nothing behind when nobody hands out a whole one', async () =>
   const endpoints = [await member(cutOff), 'http://127.0.0.1:9']
   const { code, stderr } = await save('a.snap', endpoints, '--consistency=serializable')
   expect(code).toBe(1)
-  expect(stderr).toMatch(/^raftbase snapshot save: .*127\.0\.0\.1:9.* \(UNREACHABLE\)\n$/)
+  expect(stderr).toMatch(/^raftbase snapshot save: .*127\.0\.0\.1:9.* \(PEER_UNREACHABLE\)\n$/)
   expect(await readdir(directory)).toEqual([])
 })
 
