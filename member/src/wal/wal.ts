@@ -332,9 +332,11 @@ export class Wal {
   }
 
   async #storeDeferred(): Promise<void> {
+    const hardState = this.#hardState
     try {
-      await this.#append({ entries: [], snapshot: undefined, hardState: this.#hardState })
-      this.#isUnwritten = false
+      await this.#append({ entries: [], snapshot: undefined, hardState })
+      // A newer one may have been deferred meanwhile.
+      this.#isUnwritten = this.#hardState !== hardState
     } catch (error) {
       // A commit index is only a help: without room for it, the next synced save carries it or meets the same.
       if (this.isFailed || !hasCode(error, 'NO_SPACE')) throw error

@@ -173,6 +173,33 @@ describe('a commit index alone', () => {
     await third.wal.close()
   })
 
+  test('one that comes while the one before is being stored is stored as well', async () => {
+    const fs = new MemoryFileSystem()
+    const first = await openLog(fs)
+    await first.wal.save(batch(entries(1, 3), hardState(1, 0)))
+    await first.wal.save({ entries: [], hardState: hardState(1, 2), sync: false })
+    const isStoring = Promise.withResolvers<void>()
+    const mayGoOn = Promise.withResolvers<void>()
+    fs.delay = async () => {
+      isStoring.resolve()
+      await mayGoOn.promise
+    }
+    first.timers.advance(200)
+    await isStoring.promise
+    await first.wal.save({ entries: [], hardState: hardState(1, 3), sync: false })
+    fs.delay = undefined
+    mayGoOn.resolve()
+    await settle()
+    for (let i = 0; i < 5; i++) {
+      first.timers.advance(200)
+      await settle()
+    }
+    fs.losePower('none')
+    const second = await openLog(fs)
+    expect(second.hardState).toEqual(hardState(1, 3))
+    await second.wal.close()
+  })
+
   test('a new term or vote is flushed even if the caller says it need not be (§5.2)', async () => {
     const fs = new MemoryFileSystem()
     const { wal } = await openLog(fs)
