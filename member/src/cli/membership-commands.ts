@@ -19,7 +19,7 @@ const PEER_URLS: CommandSetting = {
   aliases: ['peer-url'],
   help: 'where the other members reach it',
   fallback: 'none: it has to be given',
-  accepted: 'http://HOST:PORT, several separated by commas',
+  accepted: 'http://HOST:PORT or https://HOST:PORT, several separated by commas',
 }
 
 const WAIT: CommandSetting = {

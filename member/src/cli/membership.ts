@@ -178,6 +178,13 @@ async function add(
     expectedEpoch: expectedEpoch ?? membership.epoch,
   })
   const { id, epoch, members } = answer as unknown as Membership
+  const known = members.find((member) => member.id === id)
+  if (known?.role === 'voter') {
+    const text = `${name} is a voter already, with the id ${id}, reached at ${known.peerUrls.join(', ')} (epoch ${epoch})
+if its disk was lost, add it again with a higher --incarnation
+`
+    return { json: answer, text }
+  }
   const initialCluster = [...members.filter((member) => member.name !== name), { name, peerUrls }]
     .map((member) => `${member.name}=${member.peerUrls[0]}`)
     .join(',')

@@ -62,7 +62,7 @@ function parsePeerUrls(peerUrls: unknown): readonly string[] {
   }
   return peerUrls.map((url: unknown) => {
     const parsed = typeof url === 'string' ? parseAdvertiseUrl(url) : undefined
-    if (parsed?.ok !== true) throw invalid('peerUrls', 'http://HOST:PORT')
+    if (parsed?.ok !== true) throw invalid('peerUrls', 'http://HOST:PORT or https://HOST:PORT')
     return parsed.value
   })
 }

@@ -133,6 +133,18 @@ ${D}  n3    learner  http://n3:2380  -            -         0.1.0
     })
   })
 
+  test('add of one that has a vote already says so, and what is meant if its disk was lost', async () => {
+    const member = await cluster(() => ({ json: { ...described(MEMBERS, 13), id: B } }))
+    const argv = ['member', 'add', 'n2', '--peer-urls', 'http://n2:2380', '--endpoint', member.url]
+    const { code, stdout } = await raftbase(...argv)
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `n2 is a voter already, with the id ${B}, reached at http://n2:2380 (epoch 13)
+if its disk was lost, add it again with a higher --incarnation
+`,
+    })
+  })
+
   test.each([
     [['remove', 'n9'], 'there is no member n9; there are: n1, n2, n3, n3'],
     [['remove', 'n3'], `several members are called n3; give an id: ${C} (voter), ${D} (learner)`],
