@@ -48,7 +48,7 @@ or "unreachable" when the member did not answer here.`,
     arguments: [{ name: 'SHELL', words: ['bash', 'zsh', 'fish'] }],
     settings: [],
     example: `source <(raftbase completion bash)
-  raftbase completion zsh >"\${fpath[1]}/_raftbase"
+  source <(raftbase completion zsh)
   raftbase completion fish >~/.config/fish/completions/raftbase.fish`,
     about:
       'Completes the names of commands, of their flags, and the values of those that have only a few.',

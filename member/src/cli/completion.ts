@@ -132,16 +132,18 @@ function fishScript(table: CommandTable): string {
   for (const { name, summary, settings, arguments: all } of commands) {
     if (!name.includes(' ')) offer('', name, summary)
     for (const word of all.flatMap(({ words = [] }) => words)) offer(name, word, '')
-    const condition = `__raftbase_in ${name}`
-    for (const setting of [...settings, HELP_SWITCH] as readonly CommandSetting[]) {
-      const values = setting.words === undefined ? '' : ` -a ${quote(setting.words.join(' '))}`
-      const takes = setting.isSwitch === true ? '' : ` -r${values}`
-      lines.push(
-        `complete -c raftbase -n ${quote(condition)} -l ${setting.name}${takes} -d ${quote(setting.help)}`,
-      )
-    }
+    lines.push(...fishFlags(`__raftbase_in ${name}`, [...settings, HELP_SWITCH]))
   }
+  lines.push(...fishFlags('__raftbase_is', [...MEMBER_SETTINGS, ...MEMBER_SWITCHES]))
   return `${lines.join('\n')}\n`
+}
+
+function fishFlags(condition: string, settings: readonly CommandSetting[]): readonly string[] {
+  return settings.map(({ name, help, isSwitch = false, words }) => {
+    const values = words === undefined ? ' -r' : ` -x -a ${quote(words.join(' '))}`
+    const takes = isSwitch ? '' : values
+    return `complete -c raftbase -n ${quote(condition)} -l ${name}${takes} -d ${quote(help)}`
+  })
 }
 
 function quote(text: string): string {
