@@ -164,7 +164,7 @@ function createStarter(
     membership,
     askPeers: (identity, members) => askPeers(network, identity, members),
     askForCluster: (members) => askForCluster(network, members),
-    openMember: (opening) => openMember({ ...options, ...opening, network, onFailure }),
+    openMember: (opening) => openMember({ ...options, ...opening, network }),
     onFailure,
     graceMs: TRANSPORT_GRACE_MS,
   })
@@ -205,7 +205,6 @@ async function openMember(
     readonly log: Logger
     readonly metrics: NodeMetrics
     readonly network: PeerNetwork
-    readonly onFailure: (error: unknown) => void
   },
 ): Promise<Member> {
   const { config, metrics, network, directory, plan, onFailure, onRemoved } = options

@@ -47,17 +47,18 @@ export class SimDisk {
     this.#prng = options.prng
     this.#onCrash = options.onCrash
     this.speed = options.speed
-    this.#fs = this.#blank()
+    this.#fs = this.#attended(new MemoryFileSystem())
   }
 
   get fs(): MemoryFileSystem {
     return this.#fs
   }
 
-  /** It is taken out and a blank one put in its place. */
-  exchange(): void {
+  /** It is taken out, and a blank one put in its place, or an earlier copy of it. */
+  exchange(earlier?: MemoryFileSystem): void {
     this.#fs.kill()
-    this.#fs = this.#blank()
+    const fs = earlier?.clone() ?? new MemoryFileSystem()
+    this.#fs = this.#attended(fs)
   }
 
   /** Where the member keeps its data on it. */
@@ -121,11 +122,10 @@ export class SimDisk {
     return this.fs.capacityBytes !== Number.POSITIVE_INFINITY
   }
 
-  #blank(): MemoryFileSystem {
-    return new MemoryFileSystem({
-      fault: (operation) => this.#faultOf(operation),
-      delay: (operation) => this.#delay(operation),
-    })
+  #attended(fs: MemoryFileSystem): MemoryFileSystem {
+    fs.fault = (operation) => this.#faultOf(operation)
+    fs.delay = (operation) => this.#delay(operation)
+    return fs
   }
 
   #faultOf(operation: Operation): Fault | undefined {

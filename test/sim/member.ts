@@ -17,6 +17,7 @@ import {
 import type { NodeSettings } from '../../member/src/node/settings.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
 import { PEER_PROTOCOL_VERSION } from '../../member/src/transport/options.ts'
+import type { MemoryFileSystem } from '../support/memory-file-system.ts'
 import type { Survival } from '../support/memory-inode.ts'
 import { describeFields } from './describe.ts'
 import { type DiskSpeed, SimDisk } from './disk.ts'
@@ -166,6 +167,13 @@ export class SimMember {
   wipe(): void {
     this.disk.exchange()
     this.diskNumber++
+    this.isDamaged = true
+  }
+
+  /** Its disk is exchanged for an earlier copy of itself; it must be down. */
+  rollBack(earlier: MemoryFileSystem): void {
+    this.disk.exchange(earlier)
+    this.isDamaged = true
   }
 
   /** KILL; with `survival`, the machine loses power as well and what was not flushed is at its mercy. */
@@ -252,7 +260,7 @@ export class SimMember {
   #open(
     process: SimProcess,
     transport: SimTransport,
-    { directory, plan, onRemoved }: OpenMemberOptions,
+    { directory, plan, onRemoved, onFailure }: OpenMemberOptions,
   ): Promise<Member> {
     const { settings, prng, onStart } = this.#options
     onStart(this)
@@ -269,7 +277,7 @@ export class SimMember {
       prng: new SeededPrng(prng.next(2 ** 32)),
       log: simLogger((level, fields, message) => this.#log(process, level, fields, message)),
       origin: originOf(prng),
-      onFailure: (error) => this.#fails(process, error),
+      onFailure,
       onRemoved,
     })
   }

@@ -66,6 +66,8 @@ export interface OpenMemberOptions {
   readonly directory: DataDirectory
   readonly plan: Startable
   readonly onRemoved: () => void
+  /** The member must end: its disk failed, what is on it turned out to be damaged, or an invariant broke. */
+  readonly onFailure: (error: unknown) => void
 }
 
 export class Starter {
@@ -242,7 +244,12 @@ export class Starter {
     const directory = locked.use(plan.identity)
     let member: Member
     try {
-      member = await openMember({ directory, plan, onRemoved: () => this.#onRemoved() })
+      member = await openMember({
+        directory,
+        plan,
+        onRemoved: () => this.#onRemoved(),
+        onFailure: (error) => this.#onFailure(error),
+      })
     } catch (error) {
       return this.#parkOrThrow(error)
     }
@@ -280,6 +287,17 @@ export class Starter {
     this.#parkedFor = why
     const { state, ...rest } = directory
     log.warn({ dataDirectory: state, ...rest }, 'member is parked')
+  }
+
+  /** A member that finds damage only while it runs is parked as one that finds it at its start. */
+  #onFailure(cause: unknown): void {
+    const { membership, onFailure, graceMs } = this.#options
+    const directory = membership === undefined ? undefined : damageOf(cause)
+    const member = this.#member
+    if (directory === undefined || member === undefined) return onFailure(cause)
+    this.#member = undefined
+    this.#park(directory)
+    void member.stop(graceMs).catch(onFailure)
   }
 
   #onRemoved(): void {

@@ -1,9 +1,11 @@
 // Renders what the core traces as log lines: one per change of state, constant messages, everything variable in fields.
 
 import { unreachable } from '../../../lib/assert.ts'
+import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { TraceEvent } from '../raft/trace.ts'
 
+/** Throws WAL_CORRUPT for the one event after which a member must not go on (promise 5 of the fault contract). */
 export function logTrace(log: Logger, event: TraceEvent): void {
   switch (event.type) {
     case 'roleChanged': {
@@ -36,6 +38,12 @@ export function logTrace(log: Logger, event: TraceEvent): void {
     case 'confChanged':
       log.info({ index: event.index, ...event.confState }, 'membership changed')
       return
+    case 'logLost': {
+      const { acknowledged, lastIndex } = event
+      throw new RaftbaseError('WAL_CORRUPT', 'the log ends before what this member acknowledged', {
+        details: { acknowledged, lastIndex },
+      })
+    }
     case 'snapshotNeeded':
       log.info({ peer: event.peer, index: event.snapshot.index }, 'peer needs a snapshot')
       return

@@ -132,6 +132,8 @@ export function describeTrace(event: TraceEvent, nameOf: NameOf = shortName): st
       return `cut entries ${event.from} to ${event.to}`
     case 'confChanged':
       return `membership at ${event.index}: ${describeConfState(event.confState, nameOf)}`
+    case 'logLost':
+      return `log lost: ends at ${event.lastIndex}, acknowledged to ${event.acknowledged}`
     case 'snapshotNeeded':
       return `${nameOf(event.peer)} needs snapshot ${event.snapshot.index}/${event.snapshot.term}`
     case 'snapshotRestored':

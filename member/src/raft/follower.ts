@@ -111,7 +111,10 @@ function refuseAppend(state: RaftState, message: MsgApp): void {
 
 function handleHeartbeat(state: RaftState, message: MsgHeartbeat): void {
   const { id, term, log } = state
-  // A member that lost the end of its log cannot commit what it does not have.
+  // The leader tells no more than this member acknowledged to it in this term: where it says more, the log has lost its end.
+  if (message.commit > log.lastIndex) {
+    state.trace({ type: 'logLost', acknowledged: message.commit, lastIndex: log.lastIndex })
+  }
   log.commitTo(Math.min(message.commit, log.lastIndex))
   const { from, context } = message
   state.send({ type: 'MsgHeartbeatResp', from: id, to: from, term, context })

@@ -27,6 +27,8 @@ export type TraceEvent =
     }
   | { readonly type: 'conflictTruncated'; readonly from: Index; readonly to: Index }
   | { readonly type: 'confChanged'; readonly confState: ConfState; readonly index: Index }
+  /** This member acknowledged entries that it does not have any more. */
+  | { readonly type: 'logLost'; readonly acknowledged: Index; readonly lastIndex: Index }
   | { readonly type: 'snapshotNeeded'; readonly peer: MemberId; readonly snapshot: SnapshotMeta }
   | { readonly type: 'snapshotRestored'; readonly snapshot: SnapshotMeta }
   | { readonly type: 'snapshotIgnored'; readonly snapshot: SnapshotMeta; readonly reason: string }

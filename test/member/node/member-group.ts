@@ -116,7 +116,7 @@ export class MemberGroup {
       askPeers: (identity, members) =>
         Promise.resolve(this.knownBy ?? this.#answers(identity, members)),
       askForCluster: () => Promise.resolve([]),
-      openMember: ({ directory, plan, onRemoved }) =>
+      openMember: ({ directory, plan, onRemoved, onFailure }) =>
         Member.open({
           directory,
           initialMembers: plan.members,
@@ -130,7 +130,7 @@ export class MemberGroup {
           prng: systemPrng(),
           log,
           origin: randomId(),
-          onFailure: (error) => failures.push(error),
+          onFailure,
           onRemoved,
         }),
       onFailure: (error) => failures.push(error),
