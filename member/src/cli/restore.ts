@@ -2,7 +2,7 @@
 
 import { statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { restoreDirectory, type RestoredMember } from '../node/restore.ts'
+import { isMembersOwn, restoreDirectory, type RestoredMember } from '../node/restore.ts'
 import { parseAdvertiseUrl } from '../address.ts'
 import {
   type InitialMember,
@@ -31,6 +31,7 @@ interface RestoreRequest {
   readonly members: readonly InitialMember[]
   readonly raiseRevisionBy: number
   readonly compacts: boolean
+  readonly ifBlank: boolean
 }
 
 /** Returns the exit code. */
@@ -66,6 +67,7 @@ function read(flags: CommandFlags): RestoreRequest {
     members,
     raiseRevisionBy,
     compacts,
+    ifBlank: flags.isGiven('if-blank'),
   }
 }
 
@@ -90,12 +92,17 @@ function checkMembers(
 async function restore(request: RestoreRequest): Promise<Printed> {
   const { directory, name, token } = request
   const fs = new DiskFileSystem()
+  if (request.ifBlank && (await isMembersOwn({ ...request, fs }))) {
+    const text = `${directory} has data of ${name} already: left as it is\n`
+    return { json: { dataDir: directory, name, restored: false }, text }
+  }
   const freeBytes = () => freeBytesFor(directory)
   const restored = await restoreDirectory({ ...request, fs, freeBytes })
   const { identity, source, revision } = restored
   const json = {
     dataDir: directory,
     name,
+    restored: true,
     memberId: identity.memberId,
     clusterId: identity.clusterId,
     initialCluster: identity.initialCluster,

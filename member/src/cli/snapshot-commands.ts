@@ -52,6 +52,14 @@ const RESTORE: readonly CommandSetting[] = [
     fallback: undefined,
     accepted: 'no value',
   },
+  {
+    name: 'if-blank',
+    aliases: [],
+    isSwitch: true,
+    help: 'do nothing, and succeed, where this member has data already; for what runs before each start',
+    fallback: undefined,
+    accepted: 'no value',
+  },
   OUTPUT_SETTING,
 ]
 

@@ -9,7 +9,16 @@ import { restoredClusterIdOf } from '../../../lib/identity.ts'
 import { FEATURE_LEVEL } from '../apply/request.ts'
 import { type StateMachine, StateMachineRestorer } from '../apply/state-machine.ts'
 import { type FileSystem, LOCK_FILE } from '../wal/file-system.ts'
-import { abandonRestore, completeRestore, RESTORING_FILE, writeMetadata } from '../wal/metadata.ts'
+import {
+  abandonRestore,
+  completeRestore,
+  METADATA_FILE,
+  readMetadata,
+  RESTORED_FILE,
+  RESTORING_FILE,
+  TOMBSTONE_FILE,
+  writeMetadata,
+} from '../wal/metadata.ts'
 import { type PortableSnapshot, readPortableSnapshot } from '../wal/portable-snapshot.ts'
 import { namesIn, SnapshotStore } from '../wal/snapshot-file.ts'
 import { type Identity, type InitialMember, identityOf } from './identity.ts'
@@ -148,6 +157,22 @@ export async function restoreDirectory(options: RestoreOptions): Promise<Restore
     await lock.release()
   }
   return { identity, source, revision: machine.store.revision }
+}
+
+/**
+ * Whether the directory is this member's already, restored before or made otherwise: then there is nothing to restore. Rejects
+ * with METADATA_CORRUPT, DATA_DIR_UNUSABLE (of a newer version) or DISK_FAILED; reads only.
+ */
+export async function isMembersOwn(
+  options: Pick<RestoreOptions, 'fs' | 'directory' | 'name' | 'token'>,
+): Promise<boolean> {
+  const { fs, directory, name, token } = options
+  const names = await namesIn(fs, directory)
+  const file = [METADATA_FILE, RESTORED_FILE].find((candidate) => names.includes(candidate))
+  if (file === undefined || names.includes(TOMBSTONE_FILE)) return false
+  const there = await readMetadata(fs, directory, file)
+  // Whom the cluster was made of, the member looks at when it starts.
+  return there?.name === name && there.token === token
 }
 
 function refound(

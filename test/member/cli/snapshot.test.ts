@@ -209,6 +209,24 @@ test('restore makes a directory, says how to start, and refuses to make it twice
   })
 })
 
+test('restore -if-blank leaves what is this member’s, and only that, as it is', async () => {
+  const path = join(directory, 'a.snap')
+  const dataDir = join(directory, 'n1')
+  await writeFile(path, FILE)
+  const flags = ['snapshot', 'restore', path, '-data-dir', dataDir, '-if-blank', '-o', 'json']
+  const first = await raftbase(...flags, '-initial-cluster-token', 'a')
+  expect(JSON.parse(first.stdout)).toMatchObject({ restored: true })
+  const before = await readFile(join(dataDir, 'restored.json'), 'utf8')
+  await writeFile(path, 'damaged by now, and not even looked at')
+  const second = await raftbase(...flags, '-initial-cluster-token', 'a')
+  expect(second).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(second.stdout)).toEqual({ dataDir, name: 'n1', restored: false })
+  const other = await raftbase(...flags, '-initial-cluster-token', 'b')
+  expect(other.code).toBe(1)
+  expect(JSON.parse(other.stderr)).toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
+  expect(await readFile(join(dataDir, 'restored.json'), 'utf8')).toBe(before)
+})
+
 test.each([
   [['save'], 'FILE: is missing'],
   [
