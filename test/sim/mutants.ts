@@ -74,7 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forgotten-vote',
     what: 'a restart forgets whom the member voted for',
-    file: `${NODE}/recovery.ts`,
+    file: `${NODE}/replayed-tail.ts`,
     from: 'vote: term === stored.term ? stored.vote : undefined,',
     to: 'vote: undefined,',
     caughtBy: ['election safety'],
@@ -83,9 +83,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forgotten-term',
     what: 'a restart begins at the term of the last applied entry',
-    file: `${NODE}/recovery.ts`,
+    file: `${NODE}/replayed-tail.ts`,
     from: 'const term = Math.max(stored.term, appliedTerm)',
-    to: 'const term = Math.max(this.#entries.at(-1)?.term ?? 0, appliedTerm)',
+    to: 'const { count, lastIndex } = this.#entries; const term = Math.max(count > 0 ? this.#entries.at(lastIndex).term : 0, appliedTerm)',
     caughtBy: ['monotone', 'election safety'],
     seedsMax: 20,
   },

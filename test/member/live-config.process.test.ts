@@ -1,0 +1,83 @@
+// A real member whose configuration file changes while it runs: everything that can change does, without a restart and
+// without a lost request.
+
+import { rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { Status } from '../../member/src/rest/contract.ts'
+import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
+
+async function status(member: MemberProcess): Promise<Status> {
+  const response = await fetch(`${member.api}/v1/status`)
+  return (await response.json()) as Status
+}
+
+async function put(member: MemberProcess, key: string, bytes: number): Promise<number> {
+  const init = { method: 'PUT', body: new Uint8Array(bytes) }
+  const response = await fetch(`${member.api}/v1/kv/${key}`, init)
+  await response.arrayBuffer()
+  return response.status
+}
+
+test('log level, quota and limits follow the file; the rest waits for a restart by name', async () => {
+  const cluster = await ProcessCluster.create(1)
+  const member = cluster.members[0]!
+  const file = join(cluster.directory, 'raftbase.json')
+  const write = async (content: object): Promise<void> => {
+    await writeFile(`${file}.new`, JSON.stringify(content))
+    await rename(`${file}.new`, file)
+  }
+  const acknowledged = (epoch: number): Promise<Status> =>
+    eventually('the epoch', async () => {
+      const now = await status(member)
+      return now.configFile?.epoch === epoch ? now : undefined
+    })
+  try {
+    await write({ epoch: 1, 'max-request-bytes': 1024 })
+    const flags = [...cluster.flags(member), `-config=${file}`]
+    const child = cluster.start(member, flags)
+    await cluster.agreedLeader()
+    expect((await status(member)).configFile).toEqual({ epoch: 1, pendingRestart: [] })
+    expect(await put(member, 'small', 500)).toBe(200)
+    expect(await put(member, 'large', 5000)).toBe(413)
+
+    // A writer runs through every change.
+    let failures = 0
+    const writer = new AbortController()
+    const writing = (async () => {
+      for (let i = 0; !writer.signal.aborted; i++) {
+        if ((await put(member, `w${i % 10}`, 100)) !== 200) failures++
+      }
+    })()
+    await write({ epoch: 2, 'max-request-bytes': 10_000_000, 'log-level': 'debug' })
+    await acknowledged(2)
+    expect(await put(member, 'large', 3_000_000)).toBe(200)
+    await write({ epoch: 3, 'election-timeout': 2000, 'log-level': 'warn' })
+    expect((await acknowledged(3)).configFile?.pendingRestart).toEqual(['election-timeout'])
+    writer.abort()
+    await writing
+    expect(failures).toBe(0)
+
+    await write({ epoch: 4, 'quota-backend-bytes': 2_000_000 })
+    expect((await acknowledged(4)).alarms).toEqual(['NOSPACE'])
+    expect(await put(member, 'more', 10)).toBe(507)
+    await write({ epoch: 5, 'quota-backend-bytes': 1 })
+    const refused = await eventually('the problem', async () => {
+      const { configFile } = await status(member)
+      return configFile?.problem === undefined ? undefined : configFile
+    })
+    expect(refused).toEqual({
+      epoch: 4,
+      pendingRestart: [],
+      problem: expect.stringContaining('quota-backend-bytes'),
+    })
+    await write({ epoch: 6, 'quota-backend-bytes': 4_000_000 })
+    expect((await acknowledged(6)).alarms).toEqual([])
+    expect(await put(member, 'more', 10)).toBe(200)
+    expect(member.child).toBe(child)
+    expect(member.output).toContain('"level":"debug"')
+    expect(await cluster.kill(member, 'SIGTERM')).toBe(0)
+  } finally {
+    await cluster.destroy()
+  }
+})
