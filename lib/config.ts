@@ -4,6 +4,7 @@
 import { suggest } from './suggest.ts'
 
 const GIVEN_LENGTH_MAX = 200
+const EPOCHS = 'a whole number, 0 or more'
 
 /** One setting as it may be spelled. Names are kebab-case; `-client-url`, `RAFTBASE_CLIENT_URL`, `"client-url"`. */
 export interface SettingNames {
@@ -53,6 +54,8 @@ export interface GatherOptions {
   readonly isForeignVariable: (field: string) => boolean
   /** The setting that names the configuration file, itself a member of `settings`; undefined: there is none. */
   readonly fileSetting: string | undefined
+  /** A key of the file that is no setting: a number by which its writer tells one content from another. */
+  readonly fileEpochKey?: string
   /** Returns the text of the file; throws the system's error. */
   readonly readFile: (path: string) => string
   /** Whether words that are no flags are the user's (`raftbase member remove n3`); else each is a mistake. */
@@ -61,6 +64,8 @@ export interface GatherOptions {
 
 export interface GatheredSettings {
   readonly values: ReadonlyMap<string, GivenValue>
+  /** What the file gave as its epoch. */
+  readonly fileEpoch: number | undefined
   readonly switches: ReadonlySet<string>
   /** What stood between the flags, in order; empty unless arguments are taken. */
   readonly words: readonly string[]
@@ -80,14 +85,19 @@ export function gatherSettings(options: GatherOptions): GatheredSettings {
     for (const [name, value] of source) values.set(name, value)
   }
   const { fileSetting } = options
+  let fileEpoch: number | undefined
   if (fileSetting !== undefined) {
     const file = flags.values.get(fileSetting) ?? environment.get(fileSetting)
-    if (file !== undefined) merge(readFileSettings(file, options, { names, problems }))
+    if (file !== undefined) {
+      const read = readFileSettings(file, options, { names, problems })
+      merge(read.values)
+      fileEpoch = read.epoch
+    }
   }
   merge(environment)
   merge(flags.values)
   const { switches, words } = flags
-  return { values, switches, words, problems, warnings }
+  return { values, fileEpoch, switches, words, problems, warnings }
 }
 
 /** `-field: reason, given "x"; accepted: range` on one line; control characters in the given value are escaped. */
@@ -277,13 +287,14 @@ function readFileSettings(
   file: GivenValue,
   options: GatherOptions,
   sink: { readonly names: SpelledNames; readonly problems: ConfigProblem[] },
-): ReadonlyMap<string, GivenValue> {
+): { readonly values: ReadonlyMap<string, GivenValue>; readonly epoch: number | undefined } {
   const values = new Map<string, GivenValue>()
+  let epoch: number | undefined
   const { names, problems } = sink
   const refuse = (reason: string) => {
     const accepted = 'a file with one JSON object whose keys are the names of settings'
     problems.push({ kind: 'refused', field: file.field, given: file.text, reason, accepted })
-    return values
+    return { values, epoch }
   }
   let content: unknown
   try {
@@ -296,6 +307,11 @@ function readFileSettings(
   }
   for (const [key, value] of Object.entries(content)) {
     const field = `${file.text}: ${key}`
+    if (key === options.fileEpochKey) {
+      if (isEpoch(value)) epoch = value
+      else problems.push({ kind: 'refused', field, reason: 'is not an epoch', accepted: EPOCHS })
+      continue
+    }
     const setting = names.find(key)
     const isElsewhere = setting?.isSwitch === true || setting?.name === options.fileSetting
     if (setting === undefined || isElsewhere) {
@@ -311,7 +327,11 @@ function readFileSettings(
       putOnce(values, { setting, given: { text, field, source: 'file' } }, problems)
     }
   }
-  return values
+  return { values, epoch }
+}
+
+function isEpoch(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
 function unknownKey(key: string, names: SpelledNames): string {

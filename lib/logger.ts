@@ -27,15 +27,37 @@ const REDACTED = [
 
 export interface LoggerOptions {
   readonly level: LogLevel | 'silent'
+  /** Can change the level of this logger and of all that come from it. */
+  readonly levels?: LogLevels
   /** Receives one line at a time; standard error unless given. */
   readonly destination?: DestinationStream
 }
 
+/** One level for a logger and all its children, which otherwise keep the one they were made with. */
+export class LogLevels {
+  /** A child whose part has ended is forgotten. */
+  #loggers: WeakRef<Logger>[] = []
+
+  add(logger: Logger): void {
+    this.#loggers = this.#loggers.filter((known) => known.deref() !== undefined)
+    this.#loggers.push(new WeakRef(logger))
+  }
+
+  set(level: LogLevel): void {
+    for (const known of this.#loggers) {
+      const logger = known.deref()
+      if (logger !== undefined) logger.level = level
+    }
+  }
+}
+
 /** Bind `memberId` and `cluster` with `.child` as soon as they are known. */
 export function createLogger(options: LoggerOptions): Logger {
-  return pino(
+  const { levels } = options
+  const logger = pino(
     {
       level: options.level,
+      ...(levels === undefined ? {} : { onChild: (child: Logger) => levels.add(child) }),
       base: null,
       timestamp: () => `,"ts":"${new Date(systemClock.wallMs()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
@@ -44,6 +66,8 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     options.destination ?? destination({ fd: STDERR_FD, sync: true }),
   )
+  levels?.add(logger)
+  return logger
 }
 
 /** An error as data: code, details and causes of ours, name and stack of any. */

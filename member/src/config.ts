@@ -115,6 +115,12 @@ export type LoadedConfig =
       readonly kind: 'config'
       readonly config: MemberConfig
       readonly warnings: readonly ConfigWarning[]
+      /** What each setting that somebody gave was given as. */
+      readonly given: ReadonlyMap<string, string>
+      /** Absolute; undefined without a file. */
+      readonly file: string | undefined
+      /** What the file says its epoch is. */
+      readonly fileEpoch: number | undefined
     }
 
 /** Reads every source and checks everything; never throws and never stops at the first problem. */
@@ -127,6 +133,7 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
     environmentPrefix: ENVIRONMENT_PREFIX,
     isForeignVariable,
     fileSetting: 'config',
+    fileEpochKey: 'epoch',
     readFile: (path) => sources.readFile(resolve(sources.workingDirectory, path)),
   })
   if (gathered.switches.has('help')) return { kind: 'help' }
@@ -144,7 +151,11 @@ export function loadMemberConfig(sources: ConfigSources): LoadedConfig {
   if (problems.length > 0) {
     return { kind: 'refused', problems, terminationLog: config.terminationLog }
   }
-  return { kind: 'config', config: deepFreeze(config), warnings: gathered.warnings }
+  const { values, warnings, fileEpoch } = gathered
+  const given = new Map([...values].map(([name, { text }]) => [name, text]))
+  const named = given.get('config')
+  const file = named === undefined ? undefined : resolve(sources.workingDirectory, named)
+  return { kind: 'config', config: deepFreeze(config), warnings, given, file, fileEpoch }
 }
 
 /** Kubernetes adds variables named after services (RAFTBASE_PEER_PORT, …); the others are ours but no settings. */

@@ -12,6 +12,9 @@ export const URLS_MAX = 8
 /** Members an initial cluster may list. */
 export const CLUSTER_MEMBERS_MAX = 32
 
+/** A configuration file that changes while a member runs: larger ones are refused. */
+export const CONFIG_BYTES_MAX = 1024 * 1024
+
 export const HEARTBEAT_MS_MIN = 10
 export const HEARTBEAT_MS_MAX = 10_000
 export const HEARTBEAT_MS_DEFAULT = 100

@@ -17,13 +17,14 @@ import type { HostPort, ListenAddress } from './address.ts'
 import type { MemberConfig } from './config.ts'
 import { createClientServer } from './gateway/client-listener.ts'
 import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
+import type { DynamicSettings, LiveConfig } from './live-config.ts'
 import { MemberHost } from './node/host.ts'
 import { memberIdOf } from './node/identity.ts'
 import { describeCluster } from './node/join-plan.ts'
 import { Member } from './node/member.ts'
 import { MembershipSource } from './node/membership-source.ts'
 import { NodeMetrics } from './metrics.ts'
-import { nodeSettings } from './node/settings.ts'
+import { nodeSettings, type UserSettings } from './node/settings.ts'
 import { type OpenMemberOptions, Starter } from './node/starter.ts'
 import { askForCluster, askPeers } from './questions.ts'
 import { createRestApp, type RestServer } from './rest/app.ts'
@@ -54,13 +55,14 @@ export interface RunningMember {
 /** Rejects, with everything that was opened closed again, when the member cannot start or `signal` aborts. */
 export async function startMember(
   config: MemberConfig,
-  deps: { readonly log: Logger; readonly signal?: AbortSignal },
+  deps: { readonly log: Logger; readonly signal?: AbortSignal; readonly live?: LiveConfig },
 ): Promise<RunningMember> {
   checkLimits()
   const failed = Promise.withResolvers<Error>()
   const lifecycle = new Lifecycle({ log: deps.log })
   try {
-    const opened = openAll({ config, log: deps.log, lifecycle, onFailure: failed.resolve })
+    const { log, live } = deps
+    const opened = openAll({ config, live, log, lifecycle, onFailure: failed.resolve })
     await Promise.race([opened, aborted(deps.signal)])
   } catch (error) {
     await lifecycle.stop()
@@ -71,6 +73,8 @@ export async function startMember(
 
 interface OpenOptions {
   readonly config: MemberConfig
+  /** Absent: nothing changes. */
+  readonly live: LiveConfig | undefined
   readonly log: Logger
   readonly lifecycle: Lifecycle
   readonly onFailure: (error: Error) => void
@@ -78,7 +82,7 @@ interface OpenOptions {
 
 /** Who asks is answered from the first moment: only the member itself waits for its disk. */
 async function openAll(options: OpenOptions): Promise<void> {
-  const { config, log, lifecycle } = options
+  const { config, live, log, lifecycle } = options
   const registry = new Registry()
   const startedAtMs = systemClock.wallMs() - process.uptime() * 1000
   const stopSampling = registerProcessMetrics(registry, { version: VERSION, startedAtMs })
@@ -90,6 +94,7 @@ async function openAll(options: OpenOptions): Promise<void> {
     clock: systemClock,
     timers: systemTimers,
   })
+  if (live !== undefined) await followConfig(live, host, lifecycle)
   const metrics = new NodeMetrics(registry)
   metrics.observe(host)
   const security = await lifecycle.start({
@@ -116,7 +121,7 @@ async function openAll(options: OpenOptions): Promise<void> {
   })
   await lifecycle.start({
     name: 'rest',
-    open: () => openRest({ config, host, log, registry, security }),
+    open: () => openRest({ config, live, host, log, registry, security }),
     close: (app) => app.close(),
   })
   for (const address of config.listenClient) {
@@ -133,6 +138,16 @@ async function openAll(options: OpenOptions): Promise<void> {
       host.stopping()
       await host.member?.handOver(HAND_OVER_TIMEOUT_MS)
     },
+  })
+}
+
+function followConfig(live: LiveConfig, host: MemberHost, lifecycle: Lifecycle): Promise<void> {
+  host.reportConfigFile(() => live.status)
+  live.onStatus(() => host.changed())
+  return lifecycle.start({
+    name: 'configuration',
+    open: () => live.start(),
+    close: async () => live.stop(),
   })
 }
 
@@ -202,6 +217,7 @@ async function readStart(path: string, bytesMax: number): Promise<string> {
 async function openMember(
   options: OpenMemberOptions & {
     readonly config: MemberConfig
+    readonly live: LiveConfig | undefined
     readonly log: Logger
     readonly metrics: NodeMetrics
     readonly network: PeerNetwork
@@ -247,13 +263,7 @@ async function openMember(
       apiUrls: config.advertiseApiUrls,
       version: VERSION,
     },
-    settings: nodeSettings({
-      heartbeatMs: config.heartbeatMs,
-      electionMs: config.electionMs,
-      requestBytesMax: config.maxRequestBytes,
-      snapshotLogBytes: config.snapshotLogBytes,
-      quotaBytes: config.quotaBackendBytes ?? Number.POSITIVE_INFINITY,
-    }),
+    settings: nodeSettings(userSettings(config, options.live)),
     fs: new DiskFileSystem(),
     transport,
     clock,
@@ -268,6 +278,24 @@ async function openMember(
   return member
 }
 
+/** Whoever asks for a limit gets the one that is in force. */
+function userSettings(config: MemberConfig, live: LiveConfig | undefined): UserSettings {
+  const now = (): DynamicSettings => live?.current ?? config
+  return {
+    heartbeatMs: config.heartbeatMs,
+    electionMs: config.electionMs,
+    get requestBytesMax() {
+      return now().maxRequestBytes
+    },
+    get snapshotLogBytes() {
+      return now().snapshotLogBytes
+    },
+    get quotaBytes() {
+      return now().quotaBackendBytes ?? Number.POSITIVE_INFINITY
+    },
+  }
+}
+
 async function openProbes(options: {
   address: HostPort
   host: MemberHost
@@ -280,15 +308,18 @@ async function openProbes(options: {
 
 async function openRest(options: {
   config: MemberConfig
+  live: LiveConfig | undefined
   host: MemberHost
   log: Logger
   registry: Registry
   security: MemberSecurity
 }): Promise<RestServer> {
-  const { config, host, log, registry, security } = options
+  const { config, live, host, log, registry, security } = options
   const limits = {
     ...REST_LIMITS,
-    requestBytesMax: config.maxRequestBytes,
+    get requestBytesMax() {
+      return (live?.current ?? config).maxRequestBytes
+    },
     connectionsMax: Math.min(REST_LIMITS.connectionsMax, connectionsMax(config)),
   }
   const { admission } = host

@@ -34,6 +34,8 @@ export interface Setting extends SettingNames {
   readonly fallback: string | undefined
   /** The accepted range in words, as error messages give it. */
   readonly accepted: string
+  /** Changed in the file while the member runs it takes effect at once (live-config.ts); any other at the next start. */
+  readonly isDynamic?: true
 }
 
 const LISTEN_URLS =
@@ -183,6 +185,7 @@ export const MEMBER_SETTINGS = [
     help: 'bytes of log after which a snapshot is taken; half the state if that is more',
     fallback: String(SNAPSHOT_LOG_BYTES_DEFAULT),
     accepted: `${SNAPSHOT_LOG_BYTES_MIN} to ${SNAPSHOT_LOG_BYTES_MAX} (bytes)`,
+    isDynamic: true,
   },
   {
     name: 'quota-backend-bytes',
@@ -190,6 +193,7 @@ export const MEMBER_SETTINGS = [
     help: 'bytes of state beyond which writes are refused; negative for no quota',
     fallback: String(QUOTA_BACKEND_BYTES_DEFAULT),
     accepted: `0 (the default), negative (off), or ${QUOTA_BACKEND_BYTES_MIN} to ${QUOTA_BACKEND_BYTES_MAX} (bytes)`,
+    isDynamic: true,
   },
   {
     name: 'max-request-bytes',
@@ -197,6 +201,7 @@ export const MEMBER_SETTINGS = [
     help: 'largest request accepted from a client',
     fallback: String(REQUEST_BYTES_DEFAULT),
     accepted: `${REQUEST_BYTES_MIN} to ${REQUEST_BYTES_MAX} (bytes)`,
+    isDynamic: true,
   },
   {
     name: 'log-level',
@@ -204,6 +209,7 @@ export const MEMBER_SETTINGS = [
     help: 'least severe lines to log',
     fallback: 'info',
     accepted: 'debug, info, warn, error or fatal',
+    isDynamic: true,
   },
   {
     name: 'log-format',

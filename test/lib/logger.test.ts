@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { RaftbaseError } from '../../lib/errors.ts'
-import { createLogger } from '../../lib/logger.ts'
+import { createLogger, LogLevels } from '../../lib/logger.ts'
 
 function capture() {
   const lines: string[] = []
@@ -22,6 +22,21 @@ test('lines below the level are not written', () => {
   const { log, take } = capture()
   log.debug('step')
   expect(take()).toEqual([])
+})
+
+test('one change of the level reaches a logger, its children and theirs', () => {
+  const lines: string[] = []
+  const levels = new LogLevels()
+  const destination = { write: (line: string) => lines.push(line) }
+  const log = createLogger({ level: 'info', levels, destination })
+  const child = log.child({ memberId: 'a1' })
+  const grandchild = child.child({ peer: 'b2' })
+  levels.set('debug')
+  for (const one of [log, child, grandchild]) one.debug('step')
+  expect(lines).toHaveLength(3)
+  levels.set('error')
+  for (const one of [log, child, grandchild, child.child({})]) one.warn('step')
+  expect(lines).toHaveLength(3)
 })
 
 test('an error of ours is logged with code, details and causes, without a stack', () => {

@@ -8,12 +8,13 @@ import { ENVIRONMENT_PREFIX, MEMBER_SETTINGS, type Setting } from '../../member/
 const PATH = new URL('../../docs/configuration.md', import.meta.url)
 const TABLE = /(?<=\| Flag and aliases .*\n\| --- .*\n)(\|.*\n)+/
 
-function row({ name, aliases, fallback, accepted, help }: Setting): string {
+function row({ name, aliases, fallback, accepted, help, isDynamic }: Setting): string {
   const flags = [name, ...aliases].map((flag) => `\`-${flag}\``).join(', ')
   const cells = [
     flags,
     `\`${variable(ENVIRONMENT_PREFIX, name)}\``,
     `\`"${name}"\``,
+    isDynamic === true ? 'at once' : 'restart',
     ...[fallback ?? '', accepted, help].map((text) => text.replaceAll('<', '\\<')),
   ]
   return `| ${cells.join(' | ')} |\n`

@@ -195,6 +195,7 @@ export class MemoryMemberNode implements MemberNode {
       startupPhase: this.startupPhase,
       dataDirectory: { state: 'Valid' },
       membershipFile: undefined,
+      configFile: undefined,
       tls: undefined,
       alarms: [],
       isLogRead: true,

@@ -2,28 +2,25 @@
 
 import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
-import { systemTimers } from '../../../lib/clock.ts'
+import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { type ConfigProblem, describeProblem } from '../../../lib/config.ts'
 import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE } from '../../../lib/exit-codes.ts'
 import { runProcess } from '../../../lib/lifecycle.ts'
-import { createLogger, type Logger } from '../../../lib/logger.ts'
+import { createLogger, type Logger, LogLevels } from '../../../lib/logger.ts'
 import { collectWhenQuiet, systemHeap } from '../../../lib/quiet-collection.ts'
 import { terminationMessage, writeTerminationMessage } from '../../../lib/termination-message.ts'
 import { loadMemberConfig, type MemberConfig } from '../config.ts'
 import { STOP_TIMEOUT_MS } from '../limits.ts'
+import { LiveConfig } from '../live-config.ts'
 import { VERSION } from '../version.ts'
 import { lifelineCut } from './lifeline.ts'
 
 /** Returns the exit code. Does not return before the member has stopped. */
 export async function runMember(argv: readonly string[]): Promise<number> {
   const stopRequested = lifelineCut(process.env)
-  const loaded = loadMemberConfig({
-    argv,
-    environment: process.env,
-    readFile: (path) => readFileSync(path, 'utf8'),
-    workingDirectory: process.cwd(),
-  })
+  const sources = { argv, environment: process.env, workingDirectory: process.cwd() }
+  const loaded = loadMemberConfig({ ...sources, readFile: (path) => readFileSync(path, 'utf8') })
   if (loaded.kind === 'help') {
     const { memberHelp } = await import('./overview.ts')
     const { COMMAND_TABLE } = await import('./commands.ts')
@@ -37,7 +34,8 @@ export async function runMember(argv: readonly string[]): Promise<number> {
   }
   if (loaded.kind === 'refused') return refuse(loaded.problems, loaded.terminationLog)
   const { config, warnings } = loaded
-  const log = createLogger({ level: config.logLevel })
+  const levels = new LogLevels()
+  const log = createLogger({ level: config.logLevel, levels })
   for (const { field, meant } of warnings) {
     log.warn({ field, meant }, 'environment variable is not a setting')
   }
@@ -47,7 +45,15 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     timers: systemTimers,
     start: async (signal) => {
       const { startMember } = await import('../server.ts')
-      const member = await startMember(config, { log, signal })
+      const live = new LiveConfig({
+        ...sources,
+        loaded,
+        clock: systemClock,
+        timers: systemTimers,
+        log,
+      })
+      live.onChange(({ logLevel }) => levels.set(logLevel))
+      const member = await startMember(config, { log, signal, live })
       // What was compiled is kept now: a member that is killed would not write it at its end.
       flushCompileCache()
       const heap = systemHeap()

@@ -11,6 +11,7 @@ import type { Identity } from './identity.ts'
 import type { Member } from './member.ts'
 import type {
   CallOptions,
+  ConfigFileStatus,
   Consistency,
   DataDirectoryStatus,
   DeleteResult,
@@ -59,6 +60,7 @@ export class MemberHost implements MemberNode {
   #directory: DataDirectoryStatus = { state: 'Unknown' }
   #identity: Identity | undefined
   #membershipFile: (() => MembershipFileStatus) | undefined
+  #configFile: (() => ConfigFileStatus | undefined) | undefined
   #tls: (() => TlsReport) | undefined
   #isStopping = false
 
@@ -98,6 +100,10 @@ export class MemberHost implements MemberNode {
 
   reportMembershipFile(status: () => MembershipFileStatus): void {
     this.#membershipFile = status
+  }
+
+  reportConfigFile(status: () => ConfigFileStatus | undefined): void {
+    this.#configFile = status
   }
 
   enter(phase: Exclude<StartupPhase, 'complete' | 'parked'>): void {
@@ -202,6 +208,7 @@ export class MemberHost implements MemberNode {
       startupPhase: this.#phase,
       dataDirectory: this.#directory,
       membershipFile: this.#membershipFile?.(),
+      configFile: this.#configFile?.(),
       tls: this.#tls?.(),
     }
     const member = this.#member
@@ -265,6 +272,7 @@ export class MemberHost implements MemberNode {
       startupPhase: this.#phase,
       dataDirectory: this.#directory,
       membershipFile: undefined,
+      configFile: undefined,
       tls: undefined,
       alarms: this.#directory.state === 'Corrupt' ? ['CORRUPT'] : [],
       isLogRead: false,

@@ -64,6 +64,15 @@ export interface MembershipFileStatus {
   readonly problem?: string
 }
 
+/** What was taken over of the configuration file; see live-config.ts. */
+export interface ConfigFileStatus {
+  readonly epoch?: number
+  /** Names of settings that the file changed and that need a restart. */
+  readonly pendingRestart: readonly string[]
+  /** Why the file as it is now is refused; the values before it are in force. */
+  readonly problem?: string
+}
+
 export type Alarm = 'NOSPACE' | 'CORRUPT'
 
 export type NotReadyReason =
@@ -160,6 +169,8 @@ export interface NodeStatus {
   readonly dataDirectory: DataDirectoryStatus
   /** Undefined without such a file. */
   readonly membershipFile: MembershipFileStatus | undefined
+  /** Undefined without such a file. */
+  readonly configFile: ConfigFileStatus | undefined
   /** The certificates in force; undefined without TLS. */
   readonly tls: TlsReport | undefined
   readonly alarms: readonly Alarm[]

@@ -481,7 +481,7 @@ export class Member implements MemberNode {
       persistedUpTo: (index) => this.#driver.persistedUpTo(index),
       onSnapStatus: (peer, ok) => this.#driver.snapStatus(peer, ok),
       onFailure: (error) => this.#fail(error),
-      snapshotLogBytes: settings.snapshotLogBytes,
+      snapshotLogBytes: () => settings.snapshotLogBytes,
       index: snapshotIndex,
       replayedBytes,
     })

@@ -39,8 +39,9 @@ export interface UserSettings {
   readonly quotaBytes: number
 }
 
+/** The three limits are asked of `user` anew each time: they may change while the node runs. */
 export function nodeSettings(user: UserSettings): NodeSettings {
-  const { heartbeatMs, electionMs, requestBytesMax } = user
+  const { heartbeatMs, electionMs } = user
   const tickMs = Math.max(1, heartbeatMs / TICKS_PER_HEARTBEAT)
   const electionTicks = Math.round(electionMs / tickMs)
   return {
@@ -61,11 +62,17 @@ export function nodeSettings(user: UserSettings): NodeSettings {
     readsMax: 50_000,
     readRetryMs: Math.max(2 * heartbeatMs, Math.round(electionMs / 4)),
     batchBytesMax: MIB,
-    requestBytesMax,
+    get requestBytesMax() {
+      return user.requestBytesMax
+    },
     requestOverheadBytes: 1024,
-    snapshotLogBytes: user.snapshotLogBytes,
+    get snapshotLogBytes() {
+      return user.snapshotLogBytes
+    },
     segmentBytes: 64 * MIB,
-    quotaBytes: user.quotaBytes,
+    get quotaBytes() {
+      return user.quotaBytes
+    },
     publishTimeoutMs: 5 * electionMs,
     flushSlowMs: electionMs,
     flushHungMs: 30 * electionMs,

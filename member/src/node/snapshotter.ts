@@ -39,7 +39,7 @@ export interface SnapshotterOptions {
    * A snapshot is due when the log has grown by this much and by half the size of the state. (Not by all of it: a state that
    * keeps its history grows as fast as the log, which would then never catch up.)
    */
-  readonly snapshotLogBytes: number
+  readonly snapshotLogBytes: () => number
 }
 
 export class Snapshotter {
@@ -82,7 +82,7 @@ export class Snapshotter {
   maybeSave(appliedBytes: number): void {
     if (this.#saving !== undefined || this.#abort.signal.aborted) return
     const { snapshotLogBytes, stateMachine, clock, log, onFailure } = this.#options
-    const due = Math.max(snapshotLogBytes, stateMachine().store.bytes / 2)
+    const due = Math.max(snapshotLogBytes(), stateMachine().store.bytes / 2)
     if (appliedBytes - this.#savedAtBytes < due) return
     if (clock.monotonicMs() < this.#notBeforeMs) return
     const savedAtBytes = this.#savedAtBytes

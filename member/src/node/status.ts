@@ -82,6 +82,7 @@ export function memberStatus(parts: StatusParts): MemberStatus {
     startupPhase: state === 'recovering' ? 'openingPeers' : 'complete',
     dataDirectory: { state: 'Valid' },
     membershipFile: undefined,
+    configFile: undefined,
     tls: undefined,
     alarms: alarmsOf(parts),
     isLogRead: true,

@@ -151,6 +151,17 @@ export const TlsSchema = Type.Object({
   peer: Type.Optional(TlsUseSchema),
 })
 
+export const ConfigFileSchema = Type.Object({
+  epoch: Type.Optional(count('Of the newest content that was taken over, if it says one.')),
+  pendingRestart: strings(
+    'Settings that it changed and that take effect at the next start of the member.',
+  ),
+  problem: Type.Optional(
+    Type.String({ description: 'Why the file as it is now is refused; the one before counts.' }),
+  ),
+})
+export type ConfigFile = Static<typeof ConfigFileSchema>
+
 /**
  * Positions are absent until the log has been read, and on a member that is parked before. Raft figures (role, term,
  * leader, peers, members) come with them.
@@ -167,6 +178,7 @@ export const StatusSchema = Type.Object({
   startupPhase,
   dataDirectory: DataDirectorySchema,
   membershipFile: Type.Optional(MembershipFileSchema),
+  configFile: Type.Optional(ConfigFileSchema),
   tls: Type.Optional(TlsSchema),
   ready: Type.Boolean({ description: 'What /readyz says.' }),
   notReadyReason: Type.Optional(Type.String({ description: 'What /readyz gives as reason.' })),

@@ -72,10 +72,6 @@ export function checkRestLimits(limits: RestLimits): void {
     keyBytesMax,
     headerBytesMax,
   })
-  invariant(keyBytesMax < requestBytesMax, 'longest key does not fit a request', {
-    keyBytesMax,
-    requestBytesMax,
-  })
   invariant(limits.bodyBytesInFlightMax >= requestBytesMax, 'no room for one body', {
     requestBytesMax,
   })

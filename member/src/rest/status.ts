@@ -20,6 +20,7 @@ export function getStatus({ services }: Call): Answer {
     dataDirectory: status.dataDirectory,
     ...(status.membershipFile === undefined ? {} : { membershipFile: status.membershipFile }),
     ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
+    ...(status.configFile === undefined ? {} : { configFile: configFileOf(status.configFile) }),
     ready: notReadyReason === undefined,
     ...(notReadyReason === undefined ? {} : { notReadyReason }),
     alarms: [...status.alarms],
@@ -52,6 +53,10 @@ function identityOf({ clusterId, memberId, incarnation }: NodeStatus) {
     ...(memberId === undefined ? {} : { memberId }),
     ...(incarnation === undefined ? {} : { incarnation }),
   }
+}
+
+function configFileOf({ pendingRestart, ...rest }: NonNullable<NodeStatus['configFile']>) {
+  return { ...rest, pendingRestart: [...pendingRestart] }
 }
 
 /** What the log and the core know. */
