@@ -45,7 +45,8 @@ export function fencedBlocks(
 
 /** The lines of a block that begin with `$ `, with what is printed below each. */
 export function examplesIn(block: string): readonly Example[] {
-  return block.split(/^\$ /m).flatMap((part) => {
+  const joined = block.replaceAll(/ \\\n +(?=-d)/g, ' ')
+  return joined.split(/^\$ /m).flatMap((part) => {
     const [command, ...rest] = part.split('\n')
     if (command === undefined || command === '') return []
     const answer = rest.join('\n').trim()
