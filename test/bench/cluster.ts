@@ -3,7 +3,8 @@
 // `node test/bench/cluster.ts [runs]`
 
 import type { Member } from '../../member/src/node/member.ts'
-import { quantile, report, startCluster } from './support.ts'
+import { LocalCluster } from '../support/local-cluster.ts'
+import { quantile, report } from './support.ts'
 
 const VALUE = new Uint8Array(256).fill(120)
 const PUTS = 200_000
@@ -61,7 +62,7 @@ async function latency(leader: Member): Promise<{ p50: number; p99: number }> {
   return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) }
 }
 
-const cluster = await startCluster({ count: 3 })
+const cluster = await LocalCluster.start({ count: 3 })
 const leader = await cluster.leader()
 const { term } = leader.status()
 const results: Throughput[] = []

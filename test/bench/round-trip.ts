@@ -14,9 +14,10 @@ import { Registry } from '../../lib/metrics.ts'
 import { admissionLimits } from '../../member/src/limits.ts'
 import { Admission } from '../../member/src/node/admission.ts'
 import { createRestApp } from '../../member/src/rest/app.ts'
+import { LocalCluster } from '../support/local-cluster.ts'
 import { freePorts } from '../support/process-cluster.ts'
 import { Observation, ROW_HEADINGS } from './observation.ts'
-import { report, startCluster } from './support.ts'
+import { report } from './support.ts'
 
 const VALUE_BYTES = 1000
 const GOAL_MEGABYTES = Number(process.argv[2] ?? 1000)
@@ -26,7 +27,7 @@ const PACED_IN_FLIGHT = 4
 const LAUNCHER = join(import.meta.dirname, '../../member/raftbase.js')
 const value = new Uint8Array(VALUE_BYTES).fill(120)
 
-const cluster = await startCluster({ count: 1 })
+const cluster = await LocalCluster.start({ count: 1 })
 const member = await cluster.leader()
 const admission = new Admission({
   limits: admissionLimits(1000),

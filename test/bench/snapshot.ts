@@ -3,15 +3,16 @@
 // loop, with and without a snapshot under way: `node test/bench/snapshot.ts [megabytes]`. On a busy machine other programs
 // hold the event loop as well; the CPU time of its longest turn is what this one does.
 
+import { LocalCluster } from '../support/local-cluster.ts'
 import { Observation, ROW_HEADINGS } from './observation.ts'
-import { report, startCluster } from './support.ts'
+import { report } from './support.ts'
 
 const VALUE_BYTES = 1000
 const GOAL_MEGABYTES = Number(process.argv[2] ?? 1000)
 const IN_FLIGHT = 64
 const value = new Uint8Array(VALUE_BYTES).fill(120)
 
-const cluster = await startCluster({ count: 1 })
+const cluster = await LocalCluster.start({ count: 1 })
 const member = await cluster.leader()
 const encoder = new TextEncoder()
 let next = 0
