@@ -57,6 +57,13 @@ async function roles(): Promise<readonly string[]> {
   return members.map(({ name, role }) => `${name} ${role}`).toSorted()
 }
 
+async function peerUrlsOf({ name }: MemberProcess): Promise<readonly string[]> {
+  const { members } = JSON.parse(await mustDo('member', 'list', '-o=json')) as {
+    members: { name: string; peerUrls: string[] }[]
+  }
+  return members.find((member) => member.name === name)?.peerUrls ?? []
+}
+
 function peerUrl(member: MemberProcess): string {
   return `http://127.0.0.1:${member.peerPort}`
 }
@@ -157,8 +164,21 @@ test('a member is found at its new address, under load and without losing a writ
     const response = await fetch(`${moving.api}/v1/kv/w${i}`)
     expect(await response.text()).toBe(`${i}`)
   }
-  const { members } = JSON.parse(await mustDo('member', 'list', '-o=json')) as {
-    members: { name: string; peerUrls: string[] }[]
-  }
-  expect(members.find(({ name }) => name === moving.name)?.peerUrls).toEqual([url])
+  expect(await peerUrlsOf(moving)).toEqual([url])
+
+  // Moved once more, and nobody told the cluster: it does so itself.
+  const [another] = (await freePorts(1)) as [number]
+  const last = `http://127.0.0.1:${another}`
+  await c.kill(moving)
+  const again = flags.map((flag) => flag.replaceAll(url, last))
+  c.start(moving, [...again, '-initial-cluster-state=existing'])
+  await eventually('told by itself', async () => {
+    const told = (await status(moving))?.ready === true ? await peerUrlsOf(moving) : []
+    return told[0] === last || undefined
+  })
+  // With the old leader gone it is one of the two that have to do with each other.
+  await c.kill(leader)
+  const next = await c.agreedLeader({ among: c.members.filter((member) => member !== leader) })
+  const written = await fetch(`${next.api}/v1/kv/after`, { method: 'PUT', body: 'x' })
+  expect(written.status).toBe(200)
 })

@@ -64,6 +64,11 @@ export class ClusterClient {
     return this.#deadlineMs - systemClock.monotonicMs()
   }
 
+  /** Whether there is time for another attempt after a pause. */
+  get hasTime(): boolean {
+    return this.leftMs > 2 * PAUSE_MS
+  }
+
   /** The first endpoint that knows who the members are, and what it says. */
   async nodes(): Promise<{ readonly apiUrl: string; readonly nodes: Nodes['nodes'] }> {
     const found = await this.#first(async (apiUrl) => {
@@ -100,7 +105,7 @@ export class ClusterClient {
       isInDoubt ||= round.isInDoubt
       const { last } = round
       const isHopeless = !round.isReached && !isInDoubt
-      if (isHopeless || this.leftMs <= PAUSE_MS) {
+      if (isHopeless || !this.hasTime) {
         if (last instanceof ProblemError && !isInDoubt) throw last
         const why = isHopeless ? reasonOf(last) : `gave up in the end; last: ${reasonOf(last)}`
         throw new GaveUpError(why, { isInDoubt })
@@ -123,7 +128,7 @@ export class ClusterClient {
     const asked = new Set<string>()
     let isReached = false
     let isInDoubt = false
-    let last: unknown
+    let last: unknown = new UnreachableError('no time was left to ask anybody')
     for (let apiUrl = queue.shift(); apiUrl !== undefined; apiUrl = queue.shift()) {
       if (asked.has(apiUrl) || this.leftMs < 1) continue
       asked.add(apiUrl)

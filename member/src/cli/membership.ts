@@ -154,7 +154,7 @@ async function changeNamed(
       const isStale = code === 'MEMBERSHIP_CONFLICT' && expectedEpoch === undefined
       const isBehind = code === 'NOT_READY' && isPatient
       if (isStale) resolutions++
-      if (resolutions > NAME_RESOLUTIONS_MAX || cluster.leftMs < 1) throw error
+      if (resolutions > NAME_RESOLUTIONS_MAX || !cluster.hasTime) throw error
       if (!isStale && !isBehind) throw error
       await cluster.pause()
     }

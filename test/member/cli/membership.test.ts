@@ -237,6 +237,9 @@ describe('a change', () => {
     ])
     expect((await raftbase(...argv, '--wait')).code).toBe(0)
     expect(changes(member)).toHaveLength(3)
+    answers = -1000
+    const waited = await raftbase(...argv, '--wait', '--timeout=1s')
+    expect([waited.code, waited.stderr]).toEqual([1, refused.stderr])
   })
 
   test('without an answer in time is in doubt, and says so', async () => {
