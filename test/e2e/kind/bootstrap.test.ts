@@ -24,7 +24,8 @@ test.each([1, 3, 5])('%d members form one cluster and show their leader', async 
   const cluster = await create(replicas)
   const { name } = cluster
   const [writer, { status }] = await Promise.all([
-    ClusterWriter.start(NAMESPACE, name),
+    // The README's example has TLS.
+    ClusterWriter.start(NAMESPACE, name, { isSecure: replicas === 3 }),
     cluster.becomesReady(),
   ])
   const readyMs = performance.now() - startedMs

@@ -34,7 +34,11 @@ export class ClusterWriter {
   }
 
   /** Starts the pod; resolves once it has been acknowledged its first writes. */
-  static async start(namespace: string, cluster: string): Promise<ClusterWriter> {
+  static async start(
+    namespace: string,
+    cluster: string,
+    { isSecure = false } = {},
+  ): Promise<ClusterWriter> {
     const writer = new ClusterWriter(namespace, cluster)
     await apply(namespace, {
       apiVersion: 'v1',
@@ -46,7 +50,9 @@ export class ClusterWriter {
           metadata: { name: writer.#name },
           data: { 'writer.mjs': SCRIPT },
         },
-        pod(writer.#name, `http://${cluster}-client:8080`),
+        isSecure
+          ? pod(writer.#name, `https://${cluster}-client:8080`, `${cluster}-client-tls`)
+          : pod(writer.#name, `http://${cluster}-client:8080`),
       ],
     })
     await writer.acknowledges(20)
@@ -105,7 +111,8 @@ export class ClusterWriter {
   }
 }
 
-function pod(name: string, target: string): object {
+function pod(name: string, target: string, secretName?: string): object {
+  const isSecure = secretName !== undefined
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -118,6 +125,7 @@ function pod(name: string, target: string): object {
       securityContext: {
         runAsNonRoot: true,
         runAsUser: 65532,
+        fsGroup: 65532,
         seccompProfile: { type: 'RuntimeDefault' },
       },
       // Not on a node that a scenario takes away.
@@ -149,10 +157,16 @@ function pod(name: string, target: string): object {
             readOnlyRootFilesystem: true,
             capabilities: { drop: ['ALL'] },
           },
-          volumeMounts: [{ name: 'writer', mountPath: '/writer', readOnly: true }],
+          volumeMounts: [
+            { name: 'writer', mountPath: '/writer', readOnly: true },
+            ...(isSecure ? [{ name: 'tls', mountPath: '/tls', readOnly: true }] : []),
+          ],
         },
       ],
-      volumes: [{ name: 'writer', configMap: { name } }],
+      volumes: [
+        { name: 'writer', configMap: { name } },
+        ...(isSecure ? [{ name: 'tls', secret: { secretName, defaultMode: 0o440 } }] : []),
+      ],
     },
   }
 }

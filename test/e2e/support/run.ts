@@ -6,6 +6,7 @@ import { VERSION } from '../../../member/src/version.ts'
 /** Each is a file of test/e2e/kind/ and gets a namespace of its own. They run in this order. */
 export const SCENARIOS = [
   'bootstrap',
+  'certificates',
   'leader-pod-deleted',
   'operator-killed',
   'pod-unschedulable',

@@ -1,9 +1,11 @@
 // Runs in a pod beside a cluster, as an application would: writes through the client Service, one key after the other on
 // several lanes, each with a value of its own, and remembers what was acknowledged. Every tenth write is read back at
 // once, from whichever member the Service chooses. A test asks it over HTTP: /report, /mark (starts a new measurement of
-// the longest gap) and /verify (reads every acknowledged key).
+// the longest gap) and /verify (reads every acknowledged key). With TLS it shows what is mounted at /tls, as it is then.
 
-import { createServer } from 'node:http'
+import { readFileSync } from 'node:fs'
+import http, { createServer } from 'node:http'
+import https from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 
 const base = process.env['TARGET']
@@ -22,12 +24,32 @@ let lastAckMs = performance.now()
 let longestGapMs = 0
 let sequence = 0
 
-async function request(key, init) {
-  const response = await fetch(`${base}/v1/kv/${key}`, {
-    ...init,
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+const isSecure = base.startsWith('https:')
+const agent = new (isSecure ? https : http).Agent({ keepAlive: true })
+let credentials = {}
+if (isSecure) {
+  const read = () => {
+    const [ca, cert, key] = ['ca.crt', 'tls.crt', 'tls.key'].map((name) =>
+      readFileSync(`/tls/${name}`, 'utf8'),
+    )
+    credentials = { ca, cert, key }
+  }
+  read()
+  setInterval(read, 5_000)
+}
+
+function request(key, { method = 'GET', body } = {}) {
+  return new Promise((resolve, reject) => {
+    const options = { method, agent, ...credentials, signal: AbortSignal.timeout(TIMEOUT_MS) }
+    const sent = (isSecure ? https : http).request(`${base}/v1/kv/${key}`, options, (answer) => {
+      let text = ''
+      answer.on('data', (chunk) => (text += chunk))
+      answer.on('end', () => resolve({ status: answer.statusCode, text }))
+      answer.on('error', reject)
+    })
+    sent.once('error', reject)
+    sent.end(body)
   })
-  return { status: response.status, text: await response.text() }
 }
 
 async function write(lane) {
