@@ -23,6 +23,8 @@ export interface LocalClusterOptions {
   readonly heartbeatMs?: number
   readonly electionMs?: number
   readonly snapshotLogBytes?: number
+  /** Puts what the members find into the directory of each (`n1`, `n2`, …), before they start. */
+  readonly prepare?: (directory: string) => Promise<void>
   /** How long a leader is waited for. */
   readonly patienceMs?: number
 }
@@ -41,6 +43,7 @@ export class LocalCluster {
   /** Made and started; a failure ends the process that asked for it. */
   static async start(options: LocalClusterOptions): Promise<LocalCluster> {
     const directory = await mkdtemp(join(tmpdir(), 'raftbase-local-'))
+    await options.prepare?.(directory)
     const cluster = new LocalCluster(options, directory)
     for (const { name } of cluster.#founders) await cluster.startMember(name)
     return cluster
