@@ -7,7 +7,7 @@ import {
   type FakeMember,
   fakeMember,
   LAUNCHER,
-  raftbase,
+  command,
   type Reply,
   run,
 } from './support.ts'
@@ -95,7 +95,7 @@ function problem(status: number, code: string, details: object = {}): Reply {
 describe('member', () => {
   test('list shows a table for people and JSON for programs', async () => {
     const member = await cluster(() => undefined)
-    const table = await raftbase('member', 'list', '--endpoints', member.url)
+    const table = await command('member', 'list', '--endpoints', member.url)
     expect(table.stdout).toBe(`epoch 12
 ID                NAME  ROLE     PEER URLS       CLIENT URLS  API URLS  VERSION
 ${A}  n1    voter    http://n1:2380  -            -         0.1.0
@@ -103,7 +103,7 @@ ${B}  n2    voter    http://n2:2380  -            -         0.1.0
 ${C}  n3    voter    http://n3:2380  -            -         0.1.0
 ${D}  n3    learner  http://n3:2380  -            -         0.1.0
 `)
-    const json = await raftbase('member', 'list', '-o', 'json', '--endpoints', member.url)
+    const json = await command('member', 'list', '-o', 'json', '--endpoints', member.url)
     expect(JSON.parse(json.stdout)).toEqual(described(MEMBERS))
     expect([table.code, json.code]).toEqual([0, 0])
   })
@@ -125,7 +125,7 @@ ${D}  n3    learner  http://n3:2380  -            -         0.1.0
     [['replace', 'n2', 'n3'], `POST /cluster/members/${B}/replace at 12 {"by":"${D}"}`],
   ])('%j asks for %s', async (argv, asked) => {
     const member = await cluster(() => done)
-    const { code, stderr } = await raftbase('member', ...argv, '--endpoints', member.url)
+    const { code, stderr } = await command('member', ...argv, '--endpoints', member.url)
     expect({ code, stderr, asked: changes(member) }).toEqual({
       code: 0,
       stderr: '',
@@ -136,7 +136,7 @@ ${D}  n3    learner  http://n3:2380  -            -         0.1.0
   test('add of one that has a vote already says so, and what is meant if its disk was lost', async () => {
     const member = await cluster(() => ({ json: { ...described(MEMBERS, 13), id: B } }))
     const argv = ['member', 'add', 'n2', '--peer-urls', 'http://n2:2380', '--endpoint', member.url]
-    const { code, stdout } = await raftbase(...argv)
+    const { code, stdout } = await command(...argv)
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout: `n2 is a voter already, with the id ${B}, reached at http://n2:2380 (epoch 13)
@@ -151,7 +151,7 @@ if its disk was lost, add it again with a higher --incarnation
     [['replace', 'n2'], 'there is no learner called n2: add it first'],
   ])('%j asks for nothing: %s', async (argv, reason) => {
     const member = await cluster(() => done)
-    const { code, stderr } = await raftbase('member', ...argv, '--endpoints', member.url)
+    const { code, stderr } = await command('member', ...argv, '--endpoints', member.url)
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: `raftbase member ${argv[0]}: ${reason} (INVALID_ARGUMENT)\n`,
@@ -181,7 +181,7 @@ describe('a change', () => {
   test('is asked for again when its answer was lost, word for word', async () => {
     let answers = 0
     const member = await cluster(() => (answers++ === 0 ? undefined : done))
-    const { code, stdout } = await raftbase('member', 'remove', 'n2', '--endpoint', member.url)
+    const { code, stdout } = await command('member', 'remove', 'n2', '--endpoint', member.url)
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'n2 is removed (epoch 13)\n' })
     const [first, second, ...more] = changes(member)
     expect([second, more]).toEqual([first, []])
@@ -192,7 +192,7 @@ describe('a change', () => {
     async (code) => {
       let answers = 0
       const member = await cluster(() => (answers++ === 0 ? problem(503, code) : done))
-      const result = await raftbase('member', 'remove', 'n2', '--endpoint', member.url)
+      const result = await command('member', 'remove', 'n2', '--endpoint', member.url)
       expect([result.code, changes(member).length]).toEqual([0, 2])
     },
   )
@@ -207,7 +207,7 @@ describe('a change', () => {
       },
       { epoch: () => epoch },
     )
-    const result = await raftbase('member', 'remove', 'n2', '--endpoint', member.url)
+    const result = await command('member', 'remove', 'n2', '--endpoint', member.url)
     expect(result.code).toBe(0)
     expect(changes(member)).toEqual([12, 13].map((n) => `DELETE /cluster/members/${B} at ${n}`))
   })
@@ -215,12 +215,12 @@ describe('a change', () => {
   test('that means a membership of its own is refused once that is over', async () => {
     const member = await cluster(() => problem(409, 'MEMBERSHIP_CONFLICT', { epoch: 13 }))
     const argv = ['member', 'remove', 'n2', '--expected-epoch=12', '--endpoint', member.url]
-    expect(await raftbase(...argv)).toEqual({
+    expect(await command(...argv)).toEqual({
       code: 1,
       stdout: '',
       stderr: 'raftbase member remove: why not (MEMBERSHIP_CONFLICT) outcome=notApplied epoch=13\n',
     })
-    const json = await raftbase(...argv, '-o', 'json')
+    const json = await command(...argv, '-o', 'json')
     expect([json.code, json.stdout]).toEqual([1, ''])
     expect(JSON.parse(json.stderr)).toMatchObject({ code: 'MEMBERSHIP_CONFLICT', epoch: 13 })
   })
@@ -230,22 +230,22 @@ describe('a change', () => {
     let answers = 0
     const member = await cluster(() => (answers++ < 2 ? behind : done))
     const argv = ['member', 'promote', 'n3', '--endpoint', member.url]
-    const refused = await raftbase(...argv)
+    const refused = await command(...argv)
     expect([refused.code, refused.stderr]).toEqual([
       1,
       `raftbase member promote: why not (NOT_READY) outcome=notApplied member=${D} match=5 lastIndex=90000\n`,
     ])
-    expect((await raftbase(...argv, '--wait')).code).toBe(0)
+    expect((await command(...argv, '--wait')).code).toBe(0)
     expect(changes(member)).toHaveLength(3)
     answers = -1000
-    const waited = await raftbase(...argv, '--wait', '--timeout=1s')
+    const waited = await command(...argv, '--wait', '--timeout=1s')
     expect([waited.code, waited.stderr]).toEqual([1, refused.stderr])
   })
 
   test('without an answer in time is in doubt, and says so', async () => {
     const member = await cluster(() => undefined)
     const argv = ['member', 'remove', 'n2', '--timeout=2s', '--endpoint', member.url]
-    const { code, stderr } = await raftbase(...argv)
+    const { code, stderr } = await command(...argv)
     expect([code, stderr]).toEqual([1, expect.stringContaining('(OUTCOME_UNKNOWN)')])
     expect(changes(member).length).toBeGreaterThan(1)
   })
@@ -253,7 +253,7 @@ describe('a change', () => {
   test('asked of nobody ends at once', async () => {
     const gone = await fakeMember(() => undefined)
     await gone.close()
-    const { code, stderr } = await raftbase('member', 'remove', 'n2', '--endpoint', gone.url)
+    const { code, stderr } = await command('member', 'remove', 'n2', '--endpoint', gone.url)
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: `raftbase member remove: ${gone.url}: connection refused (PEER_UNREACHABLE)\n`,
@@ -264,8 +264,8 @@ describe('a change', () => {
 describe('leader transfer', () => {
   test('names the target, or the leader that is to be relieved', async () => {
     const member = await cluster(() => ({ json: { leader: B, leaderName: 'n2' } }))
-    const named = await raftbase('leader', 'transfer', 'n2', '--endpoint', member.url)
-    const any = await raftbase('leader', 'transfer', '--endpoint', member.url, '-o=json')
+    const named = await command('leader', 'transfer', 'n2', '--endpoint', member.url)
+    const any = await command('leader', 'transfer', '--endpoint', member.url, '-o=json')
     expect([named.code, named.stdout, any.code]).toEqual([0, 'n2 leads\n', 0])
     expect(JSON.parse(any.stdout)).toEqual({ leader: B, leaderName: 'n2' })
     expect(changes(member)).toEqual([

@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
+import { main } from '../../../member/src/main.ts'
 
 export const REPOSITORY = join(import.meta.dirname, '../../..')
 export const LAUNCHER = join(REPOSITORY, 'member/raftbase.js')
@@ -17,6 +18,26 @@ export interface Result {
 
 export function raftbase(...argv: string[]): Promise<Result> {
   return run(process.execPath, [LAUNCHER, ...argv])
+}
+
+/**
+ * The same in this process, which costs a tenth of another one; one at a time. What a process adds, the launcher and the end with
+ * the exit code, is tested by `raftbase`.
+ */
+export async function command(...argv: string[]): Promise<Result> {
+  const written = { stdout: '', stderr: '' }
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text)
+      return true
+    }),
+  )
+  try {
+    const code = await main(argv)
+    return { code, ...written }
+  } finally {
+    for (const spy of spies) spy.mockRestore()
+  }
 }
 
 /** With nothing in the environment but PATH and what is given. */
