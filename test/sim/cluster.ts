@@ -113,8 +113,9 @@ export class SimCluster implements View {
 
   /** By the newest membership that anybody ever showed. */
   get current(): readonly SimMember[] {
-    const { newest } = this
-    return newest === undefined ? this.members : this.members.filter(({ id }) => newest.ids.has(id))
+    const { newest, members, plan } = this
+    if (newest === undefined) return members.slice(0, plan.members)
+    return members.filter(({ id }) => newest.ids.has(id))
   }
 
   /** Whether so many of the voters of the newest membership are among these that they could decide. */
@@ -127,7 +128,7 @@ export class SimCluster implements View {
       })
       return ids.length === 0 || 2 * there.length > ids.length
     }
-    if (newest === undefined) return isHalf(this.members.map(({ id }) => id))
+    if (newest === undefined) return isHalf(this.current.map(({ id }) => id))
     return isHalf(newest.confState.voters) && isHalf(newest.confState.votersOutgoing)
   }
 

@@ -50,7 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${RAFT}/state.ts`,
     from: 'if (!message.reject && message.index > this.log.persisted) return true',
     to: '',
-    caughtBy: ['acknowledged', 'leader completeness'],
+    caughtBy: ['RaftbaseError', 'acknowledged', 'leader completeness'],
     seedsMax: 100,
   },
   {
@@ -61,6 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: "case 'MsgVoteResp':\n        return false",
     caughtBy: ['election safety', 'monotone'],
     seedsMax: 100,
+    fromSeed: 7,
   },
   {
     name: 'double-vote',
@@ -70,6 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'void [isFree, asksAhead]',
     caughtBy: ['election safety', 'InvariantViolation'],
     seedsMax: 40,
+    fromSeed: 6,
   },
   {
     name: 'forgotten-vote',
@@ -79,6 +81,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'vote: undefined,',
     caughtBy: ['election safety'],
     seedsMax: 300,
+    fromSeed: 9,
   },
   {
     name: 'forgotten-term',
@@ -88,6 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const { count, lastIndex } = this.#entries; const term = Math.max(count > 0 ? this.#entries.at(lastIndex).term : 0, appliedTerm)',
     caughtBy: ['monotone', 'election safety'],
     seedsMax: 20,
+    fromSeed: 6,
   },
   {
     name: 'old-log-wins',
@@ -104,7 +108,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${RAFT}/replication.ts`,
     from: "const commit = Math.min(progress.match, state.log.effective)\n    const { id, term } = state\n    state.send({ type: 'MsgHeartbeat'",
     to: "const commit = state.log.effective\n    const { id, term } = state\n    state.send({ type: 'MsgHeartbeat'",
-    caughtBy: ['leader completeness', 'state-machine safety', 'InvariantViolation'],
+    caughtBy: [
+      'RaftbaseError',
+      'leader completeness',
+      'state-machine safety',
+      'InvariantViolation',
+    ],
     seedsMax: 100,
   },
   {
@@ -115,6 +124,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'while (i < entries.length && this.term(entries[i]!.index) !== undefined) i++',
     caughtBy: ['leader completeness', 'log matching', 'state-machine safety', 'InvariantViolation'],
     seedsMax: 50,
+    fromSeed: 7,
   },
   {
     name: 'stale-entries',
@@ -122,8 +132,15 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${RAFT}/log.ts`,
     from: 'this.#slice = { low: 0, high: 0, entries: NO_ENTRIES }\n    this.#truncations++',
     to: 'this.#truncations++',
-    caughtBy: ['log matching', 'state-machine safety', 'leader completeness', 'InvariantViolation'],
+    caughtBy: [
+      'log matching',
+      'state-machine safety',
+      'leader completeness',
+      'linearizability',
+      'InvariantViolation',
+    ],
     seedsMax: 100,
+    fromSeed: 85,
   },
   {
     name: 'epoch-lost',
@@ -131,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'member/src/apply/state-machine.ts',
     from: 'this.#membershipEpoch = restored?.membershipEpoch ?? 0',
     to: 'this.#membershipEpoch = 0',
-    caughtBy: ['state-machine safety'],
+    caughtBy: ['one cluster', 'state-machine safety'],
     seedsMax: 20,
   },
   {
@@ -158,9 +175,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${RAFT}/read-index.ts`,
     from: 'state.reads.confirm(state.tracker.quorumRound())',
     to: 'state.reads.confirm(state.reads.newest)',
-    caughtBy: ['linearizability'],
-    seedsMax: 40,
-    fromSeed: 28,
+    caughtBy: ['read rule', 'linearizability'],
+    seedsMax: 10,
   },
   {
     name: 'read-name-reused',
@@ -170,6 +186,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const context = `${this.#origin}.${++this.#round % 2}`',
     caughtBy: ['answers', 'linearizability'],
     seedsMax: 20,
+    fromSeed: 6,
   },
   {
     name: 'fresh-leader-reads',
@@ -179,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'if (!state.reads.hasWaiting) return',
     caughtBy: ['linearizability'],
     seedsMax: 60,
-    fromSeed: 11,
+    fromSeed: 13,
   },
   {
     name: 'carried-twice',
@@ -226,6 +243,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'return incoming',
     caughtBy: ['commit rule', 'leader completeness', 'election safety', 'acknowledged'],
     seedsMax: 40,
+    fromSeed: 4,
     with: { membership: true },
   },
   {
@@ -236,6 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'if (index <= log.committed) return false',
     caughtBy: ['commit rule'],
     seedsMax: 40,
+    fromSeed: 6,
   },
   {
     name: 'removed-let-in',
@@ -275,5 +294,6 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (state.electionElapsed < state.electionTimeout || state.role !== 'follower') return\n",
     caughtBy: ['liveness', 'answers'],
     seedsMax: 50,
+    fromSeed: 6,
   },
 ]

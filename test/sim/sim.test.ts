@@ -6,8 +6,8 @@ import { planOf } from './plan.ts'
 import { runPlan } from './run.ts'
 import { knownSeeds } from './seeds.ts'
 
-/** About 2,000 virtual seconds. */
-const SEEDS = Array.from({ length: 20 }, (_, i) => 1001 + i)
+/** About 1,200 virtual seconds. */
+const SEEDS = Array.from({ length: 12 }, (_, i) => 1001 + i)
 
 async function mustHold(seed: number): Promise<number> {
   const { failure, virtualMs } = await runPlan({ plan: planOf(seed) })
@@ -22,7 +22,7 @@ test('whole clusters keep every promise under random faults (F57)', {
 }, async () => {
   let virtualMs = 0
   for (const seed of SEEDS) virtualMs += await mustHold(seed)
-  expect(virtualMs).toBeGreaterThan(1_000_000)
+  expect(virtualMs).toBeGreaterThan(800_000)
 })
 
 test.for(knownSeeds())(
@@ -34,7 +34,7 @@ test.for(knownSeeds())(
 )
 
 test('the same seed gives the same trace, byte for byte', { timeout: 60_000 }, async () => {
-  for (const seed of [4, 6, 7]) {
+  for (const seed of [6, 1004]) {
     const [one, other] = [
       await runPlan({ plan: planOf(seed), traceLevel: 'all' }),
       await runPlan({ plan: planOf(seed), traceLevel: 'all' }),

@@ -10,6 +10,7 @@ import { LogMatching } from './log-matching.ts'
 import { Monotone } from './monotone.ts'
 import { OneCluster } from './one-cluster.ts'
 import { PreVote } from './pre-vote.ts'
+import { ReadRule } from './read-rule.ts'
 import { StateMachineSafety } from './state-machine-safety.ts'
 
 export function allCheckers(): readonly Checker[] {
@@ -18,6 +19,7 @@ export function allCheckers(): readonly Checker[] {
     new CommittedLog(),
     new CommitRule(),
     new PreVote(),
+    new ReadRule(),
     new StateMachineSafety(),
     new Monotone(),
     new OneCluster(),
