@@ -24,6 +24,9 @@ export interface RaftClusterObject {
   readonly status?: {
     readonly phase?: string
     readonly ready?: string
+    readonly replicas?: number
+    readonly votingMembers?: number
+    readonly operation?: { readonly type: string; readonly step: string; readonly message?: string }
     readonly clusterId?: string
     readonly leader?: { readonly name: string; readonly term: number }
     readonly members?: readonly MemberStatus[]

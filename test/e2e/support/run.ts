@@ -10,6 +10,8 @@ export const SCENARIOS = [
   'leader-pod-deleted',
   'operator-killed',
   'pod-unschedulable',
+  'scaling',
+  'member-lost',
   'node-drained',
   'deletion',
   'operator-reinstalled',

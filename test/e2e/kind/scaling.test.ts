@@ -1,0 +1,114 @@
+// kubectl scale takes a cluster from one member to three, to five and back, under writes; half-way it is set back, the
+// operator is killed in the middle of it, and somebody scales the StatefulSet behind its back. Nothing acknowledged is lost.
+
+import { afterAll, expect, onTestFailed, test } from 'vitest'
+import { ClusterWriter } from '../support/cluster-writer.ts'
+import { printDiagnostics } from '../support/diagnostics.ts'
+import { kubectl, tryKubectl, WatchedCommand } from '../support/kubectl.ts'
+import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
+import { condition, RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
+import { namespaceOf } from '../support/run.ts'
+
+const NAMESPACE = namespaceOf('scaling')
+const CHANGE_MS_MAX = 180_000
+/** Without an acknowledgement: leadership is handed over when its member goes. */
+const GAP_MS_MAX = 5_000
+
+let cluster: RaftCluster | undefined
+let writer: ClusterWriter
+
+afterAll(async () => {
+  await operatorRolledOut()
+  await cluster?.delete()
+})
+
+async function scale(replicas: number): Promise<void> {
+  await kubectl(['scale', 'raftcluster', 'demo', '-n', NAMESPACE, `--replicas=${replicas}`])
+}
+
+/** As many members, pods and volumes, and nothing under way. */
+async function has(replicas: number): Promise<RaftClusterObject> {
+  const seen = await cluster!.shows(`${replicas} members`, CHANGE_MS_MAX, ({ status }) => {
+    const isReady = status?.ready === `${replicas}/${replicas}`
+    return isReady && status.phase === 'Healthy' && status.votingMembers === replicas
+  })
+  expect(await cluster!.pods()).toHaveLength(replicas)
+  return seen
+}
+
+test('it grows from one to three to five, and shrinks back to one, step by step', async () => {
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  cluster = await RaftCluster.create(NAMESPACE, 'demo', {
+    replicas: 1,
+    storage: { whenDeleted: 'Delete' },
+    update: { minHealthySeconds: 2 },
+  })
+  const before = await cluster.becomesReady()
+  writer = await ClusterWriter.start(NAMESPACE, 'demo')
+  await writer.mark()
+  const watch = new WatchedCommand([
+    ...['get', 'raftcluster', 'demo', '-n', NAMESPACE, '--watch', '--output-watch-events'],
+    ...[
+      '--output',
+      'jsonpath={.object.status.operation.type} {.object.status.operation.step}{"\\n"}',
+    ],
+  ])
+  for (const replicas of [3, 5, 3, 1]) {
+    const startedMs = performance.now()
+    await scale(replicas)
+    const { status } = await has(replicas)
+    console.info(
+      `${replicas} members after ${Math.round((performance.now() - startedMs) / 100) / 10} s`,
+    )
+    expect(status!.clusterId).toBe(before.status!.clusterId)
+  }
+  await watch.stop()
+  expect(await cluster.volumes()).toEqual(['data-demo-0'])
+  const steps = new Set(watch.lines.map(({ text }) => text.trim()))
+  for (const step of ['AddLearner', 'StartPod', 'Promote'])
+    expect(steps).toContain(`ScaleUp ${step}`)
+  for (const step of ['RemoveMember', 'StopPod']) expect(steps).toContain(`ScaleDown ${step}`)
+
+  await writer.acknowledges(50)
+  const { longestGapMs } = await writer.report()
+  const verified = await writer.verify()
+  console.info(`1-3-5-3-1: ${verified} writes there, ${longestGapMs} ms without an acknowledgement`)
+  expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
+})
+
+test('growing is set back half-way, and the operator is killed in the middle of it', async () => {
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  await scale(3)
+  await cluster!.shows(
+    'a learner',
+    CHANGE_MS_MAX,
+    ({ status }) => (status?.members?.length ?? 0) > 1,
+  )
+  await killOperators()
+  await scale(1)
+  await has(1)
+  expect(await cluster!.volumes()).toEqual(['data-demo-0'])
+  await scale(3)
+  await cluster!.shows(
+    'a learner',
+    CHANGE_MS_MAX,
+    ({ status }) => (status?.members?.length ?? 0) > 1,
+  )
+  await killOperators()
+  await has(3)
+  await writer.acknowledges(50)
+  await writer.verify()
+})
+
+test('scaling the StatefulSet is refused, and without the policy it is set back', async () => {
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  const args = ['scale', 'statefulset', 'demo', '-n', NAMESPACE]
+  const refused = await tryKubectl([...args, '--replicas=5'])
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('denied')])
+  await kubectl(['annotate', 'statefulset', 'demo', '-n', NAMESPACE, 'raftbase.io/allow=true'])
+  await kubectl([...args, '--replicas=5'])
+  await cluster!.shows('its size again', 60_000, ({ status }) => status?.replicas === 3)
+  expect(condition(await has(3), 'Ready')?.status).toBe('True')
+  await writer.verify()
+  await writer.stop()
+})
