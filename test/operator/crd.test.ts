@@ -189,12 +189,10 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
 
 /** Changes of a cluster that has formed: from a spec by a patch, refused with a sentence or accepted. */
 const CHANGES: readonly (readonly [string, Json, Json, RegExp | undefined])[] = [
-  [
-    'another version',
-    {},
-    { version: '0.2.0' },
-    /cannot be changed yet once the cluster has formed/,
-  ],
+  ['the next minor version', {}, { version: '0.2.0' }, undefined],
+  ['a version two minors further', {}, { version: '0.3.0' }, /at most one minor version at a time/],
+  ['another major version', {}, { version: '1.0.0' }, /at most one minor version at a time/],
+  ['an older version', { version: '0.2.0' }, { version: '0.1.0' }, /go back only within its minor/],
   ['more members', {}, { replicas: 5 }, undefined],
   ['a smaller cluster', {}, { replicas: 1 }, undefined],
   ['a larger volume', {}, { storage: { size: '16Gi' } }, /size cannot be changed yet/],

@@ -13,7 +13,12 @@ export const SPEC_DEFAULTS = {
   raft: { heartbeatInterval: '100ms', electionTimeout: '1s', snapshotLogSize: '64Mi' },
   services: { client: { type: 'ClusterIP' }, leader: { enabled: false } },
   disruption: { pdb: 'Managed', unhealthyPodEviction: 'IfHealthyBudget' },
-  update: { minHealthySeconds: 10, progressDeadlineSeconds: 600 },
+  update: {
+    strategy: 'Rolling',
+    minHealthySeconds: 10,
+    progressDeadlineSeconds: 600,
+    onFailure: 'Pause',
+  },
   selfHeal: { mode: 'Automatic', maxReplacementsPerHour: 1 },
 } as const
 

@@ -61,6 +61,8 @@ export interface SelfHealSpec {
 }
 
 export interface UpdateSpec {
+  readonly strategy: 'Rolling' | 'OnDelete'
+  readonly onFailure: 'Pause' | 'Rollback'
   readonly minHealthySeconds: number
   readonly progressDeadlineSeconds: number
 }
@@ -195,6 +197,10 @@ export interface RaftClusterStatus {
   readonly votingMembers?: number
   readonly selector?: string
   readonly version?: string
+  /** The version that ran before the last change of it: where spec.version may still go back to. */
+  readonly rollbackVersion?: string
+  /** spec.version, when its rollout failed and was taken back. */
+  readonly failedVersion?: string
   readonly clusterId?: string
   readonly membershipEpoch?: number
   readonly bootstrap?: BootstrapStatus

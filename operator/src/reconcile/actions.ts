@@ -31,12 +31,13 @@ export type Action =
       readonly uid: string
       readonly labels: Readonly<Record<string, string | null>>
     }
-  /** A pod whose container never ran and never will as it is. */
+  /** A pod that never will run as it is, or that has to take a new template or volume. */
   | {
       readonly type: 'replacePod'
       readonly name: string
       readonly uid: string
       readonly reason: string
+      readonly isRollout?: boolean
     }
   | {
       readonly type: 'annotatePod'

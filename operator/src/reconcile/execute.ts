@@ -133,7 +133,16 @@ async function ignoreAbsent(request: Promise<unknown>): Promise<void> {
   }
 }
 
-function podReplaced({ name, reason }: Extract<Action, { type: 'replacePod' }>): PlannedEvent {
+function podReplaced({
+  name,
+  uid,
+  reason,
+  isRollout,
+}: Extract<Action, { type: 'replacePod' }>): PlannedEvent {
   const message = `${name} is deleted: ${reason}`
+  if (isRollout === true) {
+    const base = { type: 'Normal', reason: 'PodRolled', action: 'ReplacePod' } as const
+    return { ...base, message, member: name, occasion: uid }
+  }
   return { type: 'Normal', reason: 'PodReplaced', action: 'ReplacePod', message, member: name }
 }

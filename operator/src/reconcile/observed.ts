@@ -89,6 +89,8 @@ export interface PodFacts {
   readonly container: 'none' | 'waiting' | 'running' | 'terminated'
   /** Whether the container has ever run in this pod. */
   readonly hasStarted: boolean
+  /** Since when its container has been running, RFC 3339. */
+  readonly runningSince?: string
   /** Why the pod is not scheduled or its container does not run, as Kubernetes calls it. */
   readonly reason?: string
   readonly message?: string

@@ -23,7 +23,7 @@ interface RawContainerStatus {
   readonly restartCount?: number
   readonly state?: {
     readonly waiting?: RawState
-    readonly running?: object
+    readonly running?: { readonly startedAt?: string }
     readonly terminated?: RawState
   }
   readonly lastState?: { readonly terminated?: RawState }
@@ -63,6 +63,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
   const restarts = container?.restartCount ?? 0
   const state = stateOf(status, container)
   const revision = labels?.['controller-revision-hash']
+  const runningSince = container?.state?.running?.startedAt
   const membershipEpoch = annotations?.[MEMBERSHIP_EPOCH_ANNOTATION]
   return {
     name,
@@ -78,6 +79,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
       restarts > 0 ||
       container?.state?.terminated !== undefined ||
       container?.lastState?.terminated !== undefined,
+    ...(runningSince === undefined ? {} : { runningSince }),
     ...troubleOf(status, container),
     restarts,
     ...(revision === undefined ? {} : { revision }),

@@ -46,13 +46,9 @@ test('it grows from one to three to five, and shrinks back to one, step by step'
   const before = await cluster.becomesReady()
   writer = await ClusterWriter.start(NAMESPACE, 'demo')
   await writer.mark()
-  const watch = new WatchedCommand([
-    ...['get', 'raftcluster', 'demo', '-n', NAMESPACE, '--watch', '--output-watch-events'],
-    ...[
-      '--output',
-      'jsonpath={.object.status.operation.type} {.object.status.operation.step}{"\\n"}',
-    ],
-  ])
+  const columns = '{.object.status.operation.type} {.object.status.operation.step}{"\\n"}'
+  const table = ['get', 'raftcluster', 'demo', '-n', NAMESPACE, '--watch', '--output-watch-events']
+  const watch = new WatchedCommand([...table, '--output', `jsonpath=${columns}`])
   for (const replicas of [3, 5, 3, 1]) {
     const startedMs = performance.now()
     await scale(replicas)

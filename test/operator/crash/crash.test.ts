@@ -1,64 +1,10 @@
-// The operator killed before and after each change it makes, restarted with empty memory and fresh caches, and every time
-// the same end: one cluster, as it was asked for, or nothing left of it. RAFTBASE_SEEDS widens the search.
+// The life of a cluster with an operator that dies, acts twice or sees late: one cluster, as it was asked for, or nothing
+// left of it. Changes of size, replacements and rollouts are in operations.test.ts.
 
 import { describe, expect, test } from 'vitest'
-import { CLUSTER, KEY, MEMBERSHIP, phaseTold, replicasOf, STATEFUL_SET } from './scene.ts'
-import { World, type WorldOptions } from './world.ts'
-
-const SEEDS = Number(process.env['RAFTBASE_SEEDS'] ?? 1)
-const isExhaustive = process.env['RAFTBASE_FAULT_ROUNDS'] !== undefined
-const CRASHES_MAX = 400
-
-type Scenario = (world: World) => Promise<void>
-type NamedScenario = readonly [
-  name: string,
-  spec: WorldOptions['spec'],
-  scenario: Scenario,
-  /** One in so many points of a crash is tried; all of them with RAFTBASE_FAULT_ROUNDS. */
-  stride: number,
-]
-
-const isHealthy = (world: World) => () =>
-  world.status.phase === 'Healthy' && world.status.clusterId !== undefined
-
-/** The members were told that their cluster runs, and the pods are labelled. */
-const isSettled = (world: World) => () => {
-  const labels = world.kubernetes
-    .pods()
-    .map(({ metadata }) => (metadata['labels'] as Record<string, string>)['raftbase.io/role'])
-  const set = world.store.find(STATEFUL_SET)
-  return (
-    isHealthy(world)() &&
-    replicasOf(set) === replicasOf(world.cluster) &&
-    world.status.operation === undefined &&
-    phaseTold(world.store) === 'Running' &&
-    labels.filter((label) => label === 'leader').length === 1 &&
-    labels.every((label) => label !== undefined)
-  )
-}
-
-const isOfSize = (world: World, replicas: number) => () =>
-  world.status.votingMembers === replicas &&
-  world.status.members?.length === replicas &&
-  replicasOf(world.cluster) === replicas &&
-  world.kubernetes.pods().length === replicas &&
-  isSettled(world)()
-
-function incarnationOf(world: World, name: string): number | undefined {
-  return world.status.members?.find((member) => member.name === name)?.incarnation
-}
-
-async function bootstrap(world: World): Promise<void> {
-  world.createCluster()
-  await world.until('the cluster is healthy', isSettled(world))
-  world.invariants.checkSize()
-}
-
-async function destroy(world: World): Promise<void> {
-  world.deleteCluster()
-  await world.until('the cluster is gone', () => world.cluster === undefined)
-  await world.until('its objects are gone', () => world.kubernetes.pods().length === 0)
-}
+import { CLUSTER, KEY, MEMBERSHIP, replicasOf, STATEFUL_SET } from './scene.ts'
+import { bootstrap, describeScenarios, destroy, isSettled, type NamedScenario } from './suite.ts'
+import { World } from './world.ts'
 
 const SCENARIOS: readonly NamedScenario[] = [
   ['a cluster of one is made', { replicas: 1 }, bootstrap, 1],
@@ -232,122 +178,6 @@ const SCENARIOS: readonly NamedScenario[] = [
     1,
   ],
   [
-    'it grows from one to three to five and shrinks back to one',
-    { replicas: 1 },
-    async (world) => {
-      await bootstrap(world)
-      for (const replicas of [3, 5, 3, 1]) {
-        world.scale(replicas)
-        await world.until(`it has ${replicas} members`, isOfSize(world, replicas))
-        world.invariants.checkSize()
-      }
-      const claims = world.kubernetes.claims().map(({ metadata }) => metadata.name)
-      expect(claims).toEqual(['data-demo-0'])
-    },
-    15,
-  ],
-  [
-    'growth is cancelled half-way, and asked for again',
-    {},
-    async (world) => {
-      await bootstrap(world)
-      world.scale(5)
-      await world.until(
-        'a learner is there',
-        () => (world.members.raft?.configuration.members.size ?? 0) > 3,
-      )
-      world.scale(3)
-      await world.until('it is as it was', isOfSize(world, 3))
-      world.invariants.checkSize()
-      world.scale(5)
-      await world.until('it has grown', isOfSize(world, 5))
-      world.invariants.checkSize()
-    },
-    11,
-  ],
-  [
-    'shrinking is cancelled after the first member has gone',
-    { replicas: 5, storage: { size: '1Gi', whenScaled: 'Retain' } },
-    async (world) => {
-      await bootstrap(world)
-      world.scale(3)
-      await world.until('one has gone', () => (world.members.raft?.voters.length ?? 5) < 5)
-      world.scale(5)
-      await world.until('it is as it was', isOfSize(world, 5))
-      world.invariants.checkSize()
-    },
-    11,
-  ],
-  [
-    'a learner never catches up, and its cluster is left as it was',
-    {},
-    async (world) => {
-      await bootstrap(world)
-      world.members.stuck.add('demo-3')
-      world.scale(5)
-      await world.until(
-        'the other one waits',
-        () =>
-          world.status.operation?.step === 'StartPod' || world.status.operation?.step === 'CatchUp',
-      )
-      await world.pass(40)
-      expect(world.members.raft?.voters).toHaveLength(3)
-      world.scale(3)
-      await world.until('it is as it was', isOfSize(world, 3))
-      world.invariants.checkSize()
-    },
-    11,
-  ],
-  [
-    'the status is wiped in the middle of growing',
-    {},
-    async (world) => {
-      await bootstrap(world)
-      world.scale(5)
-      await world.until(
-        'a learner is there',
-        () => (world.members.raft?.configuration.members.size ?? 0) > 3,
-      )
-      world.wipeStatus()
-      await world.until('it has grown', isOfSize(world, 5))
-      world.invariants.checkSize()
-    },
-    1,
-  ],
-  [
-    'a pod is lost with its volume, and replaced in place',
-    {},
-    async (world) => {
-      await bootstrap(world)
-      world.note('demo-1 loses its disk')
-      world.kubernetes.lose('demo-1', { withVolume: true })
-      await world.until(
-        'it is replaced',
-        () =>
-          world.members.idOn('demo-1') !== undefined &&
-          isOfSize(world, 3)() &&
-          incarnationOf(world, 'demo-1') === 2,
-      )
-      world.invariants.checkSize()
-    },
-    7,
-  ],
-  [
-    'a disk is damaged, and replaced by a blank one',
-    {},
-    async (world) => {
-      await bootstrap(world)
-      world.note('the disk of demo-2 is damaged')
-      world.members.damage('demo-2')
-      await world.until(
-        'it is replaced',
-        () => isOfSize(world, 3)() && incarnationOf(world, 'demo-2') === 2,
-      )
-      world.invariants.checkSize()
-    },
-    7,
-  ],
-  [
     'the same name is used again for a new cluster with new volumes',
     { storage: { size: '1Gi', whenDeleted: 'Delete' } },
     async (world) => {
@@ -362,49 +192,7 @@ const SCENARIOS: readonly NamedScenario[] = [
   ],
 ]
 
-describe.each(SCENARIOS)('%s', (_name, spec, scenario, stride) => {
-  test.each(Array.from({ length: SEEDS * 3 }, (_, index) => index + 1))(
-    'without a crash, seed %i',
-    async (seed) => {
-      const world = new World({ seed, ...(spec === undefined ? {} : { spec }) })
-      await scenario(world)
-      expect(world.effectCount).toBeGreaterThan(0)
-    },
-  )
-
-  test.each(['before', 'after'] as const)('with a crash %s each change', async (when) => {
-    for (let seed = 1; seed <= SEEDS; seed += 1) {
-      const step = isExhaustive ? 1 : stride
-      const first = 1 + (when === 'before' ? 0 : step >> 1)
-      for (let effect = first; effect <= CRASHES_MAX; effect += step) {
-        const world = new World({
-          seed,
-          ...(spec === undefined ? {} : { spec }),
-          crashAt: { effect, when },
-        })
-        await scenario(world)
-        if (world.crashCount === 0) break
-        expect(effect).toBeLessThan(CRASHES_MAX)
-      }
-    }
-  })
-
-  test('with two operators that act at the same time', async () => {
-    for (let seed = 1; seed <= SEEDS * 4; seed += 1) {
-      const world = new World({ seed, ...(spec === undefined ? {} : { spec }), operators: 2 })
-      await scenario(world)
-      expect(world.effectCount).toBeGreaterThan(0)
-    }
-  })
-
-  test('with caches that are far behind', async () => {
-    for (let seed = 1; seed <= SEEDS * 2; seed += 1) {
-      const world = new World({ seed, ...(spec === undefined ? {} : { spec }), turnPercent: 25 })
-      await scenario(world)
-      expect(world.effectCount).toBeGreaterThan(0)
-    }
-  })
-})
+describeScenarios(SCENARIOS)
 
 describe('objects of others', () => {
   test('a StatefulSet under our name is never touched, and the cluster starts when it goes', async () => {

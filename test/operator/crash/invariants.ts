@@ -2,6 +2,7 @@
 
 import type { StoredObject } from '../../support/fake-api-store.ts'
 import type { SideEffect } from './sim-api.ts'
+import { isRunning } from './sim-kubernetes.ts'
 import { CLUSTER, KEY, phaseTold, replicasOf, type Scene, STATEFUL_SET } from './scene.ts'
 
 /** Longest time a pass may speak of something that is no more: reports count 15 s, and looking takes its time. */
@@ -139,7 +140,28 @@ export class Invariants {
     return this.#pausedAtMs !== undefined && nowMs - this.#pausedAtMs > WATCH_MS
   }
 
+  /** A pod that serves is taken away only while every other voter serves, and its leadership is not taken with it (5, 8). */
+  #checkDisruption({ target }: SideEffect): void {
+    const { cluster, kubernetes, members } = this.#world
+    if (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined) return
+    const pods = kubernetes.pods().filter((pod) => isRunning(pod))
+    const serving = pods.filter(({ metadata }) => members.isVoting(metadata.name))
+    const own = serving.find(({ metadata }) => metadata.name === target.name)
+    // What ends already is asked to end once more.
+    if (own === undefined || own.metadata.deletionTimestamp !== undefined) return
+    const voters = members.raft?.voters.length ?? 0
+    const ending = serving.filter(({ metadata }) => metadata.deletionTimestamp !== undefined)
+    const left = serving.length - ending.length - 1
+    const isSpared = voters === 1 || left >= Math.floor(voters / 2) + 1
+    this.#holds(isSpared, `${target.name} is taken away with ${left} of ${voters} left (5)`)
+    const leads = members.leader?.name === target.name
+    this.#holds(voters === 1 || !leads, `${target.name} is taken away while it leads (8)`)
+  }
+
   #checkDelete({ verb, target }: SideEffect): void {
+    if (verb === 'delete' && target.collection === 'v1/pods') {
+      this.#checkDisruption({ verb, target })
+    }
     if (verb !== 'delete' || target.collection !== 'v1/persistentvolumeclaims') return
     const { cluster, kubernetes } = this.#world
     const spec = cluster?.['spec'] as { storage?: { whenDeleted?: string } } | undefined

@@ -27,6 +27,8 @@ export class SimKubernetes {
   readonly #store: FakeApiStore
   /** Pods by name whose container must not run: no node has room. */
   readonly unschedulable = new Set<string>()
+  /** Tags of images that do not start. */
+  readonly brokenTags = new Set<string>()
   /** StatefulSets by name that no controller looks after. */
   readonly ignored = new Set<string>()
 
@@ -161,10 +163,17 @@ export class SimKubernetes {
       const isBound = (claim?.['status'] as { phase?: string } | undefined)?.phase === 'Bound'
       const isRunning = (pod['status'] as unknown as { phase: string }).phase === 'Running'
       if (isRunning || !isBound || this.unschedulable.has(pod.metadata.name)) continue
+      if (this.brokenTags.has(tagOf(pod))) continue
       const status = {
         phase: 'Running',
         podIP: `10.0.0.${Number(pod.metadata.name.split('-').at(-1)) + 1}`,
-        containerStatuses: [{ name: 'member', restartCount: 0, state: { running: {} } }],
+        containerStatuses: [
+          {
+            name: 'member',
+            restartCount: 0,
+            state: { running: { startedAt: this.#store.now().toISOString() } },
+          },
+        ],
       }
       this.#store.patch(target, { status }, 'status')
     }
@@ -182,4 +191,14 @@ function clone(value: object): Fields {
 /** Whether the container of a pod runs. */
 export function isRunning(pod: StoredObject | KubeObject | undefined): boolean {
   return (pod?.['status'] as { phase?: string } | undefined)?.phase === 'Running'
+}
+
+function tagOf(pod: StoredObject): string {
+  const { containers } = pod['spec'] as unknown as { containers: readonly { image: string }[] }
+  return containers[0]!.image.split(':').at(-1)!
+}
+
+/** Tags of the images that pods have. */
+export function tagsOf(pods: readonly StoredObject[]): readonly string[] {
+  return [...new Set(pods.map(tagOf))].toSorted()
 }

@@ -109,6 +109,15 @@ export class SimMembers implements MemberClient {
     if (volume !== undefined) volume.isCorrupt = true
   }
 
+  /** It runs, and its vote counts. */
+  isVoting(name: string): boolean {
+    const process = this.#processes.get(name)
+    const id = process?.volume.id
+    return (
+      process?.parked === undefined && id !== undefined && this.raft?.voters.includes(id) === true
+    )
+  }
+
   /** Which member the disk under this name has taken part as. */
   idOn(name: string): string | undefined {
     return this.#volumes.get(this.#claimOf(name) ?? '')?.id

@@ -84,6 +84,12 @@ export class World implements Gate, Scene {
     this.store.patch(CLUSTER, { spec: { replicas } })
   }
 
+  /** As `kubectl patch raftcluster`. */
+  upgrade(version: string): void {
+    this.note(`the user asks for version ${version}`)
+    this.store.patch(CLUSTER, { spec: { version } })
+  }
+
   deleteCluster(): void {
     this.note('the user deletes the cluster')
     if (this.store.find(CLUSTER) !== undefined) this.store.delete(CLUSTER)

@@ -30,6 +30,9 @@ function describeStatus(status: RaftClusterStatus): readonly string[] {
       ? []
       : [`operation ${operation.type} ${operation.step}: ${operation.message}`]),
     `pods ${status.replicas}, updated ${status.updatedReplicas ?? '-'}, voters ${status.votingMembers ?? '-'}, version ${status.version ?? '-'}, epoch ${status.membershipEpoch ?? '-'}`,
+    ...(status.rollbackVersion === undefined && status.failedVersion === undefined
+      ? []
+      : [`way back ${status.rollbackVersion ?? 'none'}, failed ${status.failedVersion ?? 'none'}`]),
     `latched: ${bootstrap === undefined ? 'nothing' : `${bootstrap.replicas} members at ${bootstrap.startedAt}`}, cluster ${status.clusterId ?? 'not known'}`,
     ...members.map(
       ({ name, role, healthy, reason, message, lagEntries, lastTransitionTime }) =>

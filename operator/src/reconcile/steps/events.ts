@@ -68,12 +68,14 @@ const COMPLETED: Readonly<Record<string, EventReason>> = {
   ScaleUp: 'ScaleUpCompleted',
   ScaleDown: 'ScaleDownCompleted',
   Replace: 'ReplacementCompleted',
+  Rollout: 'RolloutCompleted',
 }
 
 const STARTED: Readonly<Record<string, EventReason>> = {
   ScaleUp: 'ScaleUpStarted',
   ScaleDown: 'ScaleDownStarted',
   Replace: 'ReplacementStarted',
+  Rollout: 'RolloutStarted',
 }
 
 function operationEvents(
@@ -99,6 +101,10 @@ function operationEvents(
   if (now?.step === 'DropLearner' && before?.step !== 'DropLearner') {
     events.push(at(warning('LearnerStalled', 'Scale', now.message ?? ''), now))
   }
+  if (cluster.status.failedVersion === undefined && after.failedVersion !== undefined) {
+    const message = `version ${after.failedVersion} is taken back to ${after.rollbackVersion}`
+    events.push(warning('RolledBack', 'Rollout', message))
+  }
   if (deferred !== undefined) {
     const message = `${deferred.member} is not replaced yet: ${deferred.why}`
     const event = warning('ReplacementDeferred', 'Replace', message)
@@ -113,6 +119,7 @@ function at(event: PlannedEvent, { startedAt = '', member }: OperationStatus): P
 
 function what({ type, member, fromReplicas, toReplicas }: OperationStatus): string {
   if (type === 'Replace') return `the replacement of ${member}`
+  if (type === 'Rollout') return 'the rollout of the template'
   return `the change from ${fromReplicas} to ${toReplicas} members`
 }
 

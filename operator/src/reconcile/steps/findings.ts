@@ -5,9 +5,10 @@ import type { Finding } from '../../api/conditions.ts'
 import type { OperationStatus } from '../../api/raft-cluster.ts'
 import { BOOTSTRAP_DEADLINE_SECONDS } from './bootstrap.ts'
 import { deletionStep, isHeld } from './deletion.ts'
+import { isOverdue } from './deadline.ts'
 import { COMING_REASONS, type MemberView } from './members.ts'
 import type { Model } from './model.ts'
-import { updateRevision } from './pods.ts'
+import { updateRevision } from './revision.ts'
 import { tlsReady } from './tls.ts'
 
 type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
@@ -149,11 +150,34 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
   const before = cluster.status.conditions?.find((condition) => condition.type === type)
   if (revision === undefined && before !== undefined) return before as FindingOf<'UpToDate'>
   const old = known.filter((pod) => pod.revision !== revision)
+  const { failed, rollback } = model.versions
+  if (failed !== undefined) {
+    const message =
+      `members did not become ready with version ${failed}, which was taken back to ${rollback}; ` +
+      'set spec.version to another one'
+    return { type, status: 'False', reason: 'RolledBack', message }
+  }
   if (old.length === 0) {
     return { type, status: 'True', reason: 'AllUpdated', message: 'every pod runs the template' }
   }
+  const names = old.map(({ name }) => name).join(', ')
+  const { operation } = model.undertaking
+  if (operation?.type === 'Rollout') {
+    const isPaused = isOverdue(model, operation)
+    const message = `${names} run an older template; ${operation.step}: ${operation.message ?? ''}`
+    return {
+      type,
+      status: 'False',
+      reason: isPaused ? 'RolloutPaused' : 'RolloutInProgress',
+      message,
+    }
+  }
+  if (cluster.spec.update.strategy === 'Rolling') {
+    const message = `${names} run an older template, and will be made anew`
+    return { type, status: 'False', reason: 'RolloutInProgress', message }
+  }
   const message =
-    `${old.map(({ name }) => name).join(', ')} run an older template; a pod takes the new one when ` +
+    `${names} run an older template; a pod takes the new one when ` +
     'it is deleted: one at a time, the next when all members are ready again'
   return { type, status: 'False', reason: 'WaitingForUser', message }
 }
@@ -192,21 +216,19 @@ function progressing(model: Model): FindingOf<'Progressing'> {
 }
 
 /** One step of a member's may take this long; then somebody has to look at what it waits for. It goes on all the same. */
-function progressOf(
-  operation: OperationStatus,
-  { cluster, observed }: Model,
-): FindingOf<'Progressing'> {
+function progressOf(operation: OperationStatus, model: Model): FindingOf<'Progressing'> {
   const type = 'Progressing'
-  const { step, stepStartedAt, fromReplicas, toReplicas } = operation
+  const { step, fromReplicas, toReplicas } = operation
   const size = fromReplicas === undefined ? '' : ` from ${fromReplicas} to ${toReplicas}`
   const message = `${operation.type}${size}, ${step}: ${operation.message ?? ''}`
-  const deadline = cluster.spec.update.progressDeadlineSeconds
-  const seconds = stepStartedAt === undefined ? 0 : secondsBetween(stepStartedAt, observed.now)
-  if (seconds >= deadline) {
-    const stalled = `for more than ${deadline} s in step ${message}`
+  if (isOverdue(model, operation)) {
+    const deadline = model.cluster.spec.update.progressDeadlineSeconds
+    const stalled = `for more than ${deadline} s in one step; ${message}`
     return { type, status: 'False', reason: 'Stalled', message: stalled }
   }
-  const reason = operation.type === 'Replace' ? 'Replacing' : 'Scaling'
+  const reasons = { Replace: 'Replacing', Rollout: 'Updating' } as const
+  const { type: kind } = operation
+  const reason = kind === 'Replace' || kind === 'Rollout' ? reasons[kind] : 'Scaling'
   return { type, status: 'True', reason, message }
 }
 

@@ -47,13 +47,15 @@ function unwell(facts: Facts, staying: readonly MemberView[]): string | undefine
   const { cluster, observed, electorate } = facts
   const { minHealthySeconds } = cluster.spec.update
   const committed = electorate.leader?.member.report?.committed ?? 0
-  for (const { name, healthy, reason, report, isFresh } of staying) {
+  for (const { name, healthy, reason, report, isFresh, pod } of staying) {
     if (!healthy || !isFresh) return `${name} is not healthy (${reason ?? 'silent'})`
     const lag = committed - (report?.applied ?? 0)
     if (lag > LAG_ENTRIES_MAX) return `${name} is ${lag} entries behind`
     const before = cluster.status.members?.find((member) => member.name === name)
     if (before === undefined || !before.healthy) return `${name} has just become healthy`
-    const seconds = (Date.parse(observed.now) - Date.parse(before.lastTransitionTime)) / 1000
+    // A restart that was over before anybody looked is in no status.
+    const since = [before.lastTransitionTime, pod?.runningSince ?? ''].toSorted().at(-1)!
+    const seconds = (Date.parse(observed.now) - Date.parse(since)) / 1000
     if (seconds < minHealthySeconds) return `${name} has been healthy for ${seconds} s only`
   }
   return undefined

@@ -5,6 +5,7 @@ import { claimName, memberName, memberUrl, PORTS } from '../../api/names.ts'
 import type { OperationStatus } from '../../api/raft-cluster.ts'
 import type { ClaimFacts, MemberReport, PodFacts } from '../observed.ts'
 import { acting, type Advance, asking, waiting } from './advance.ts'
+import { isOverdue } from './deadline.ts'
 import type { MemberView } from './members.ts'
 import type { Facts } from './facts.ts'
 import type { RosterEntry } from './roster.ts'
@@ -141,7 +142,8 @@ function follow(
   }
   const behind = lagOf(facts, learner)
   if (behind !== undefined) {
-    if (!isOverdue(facts, operation)) return waiting('CatchUp', behind, name)
+    if (operation.step !== 'CatchUp' || !isOverdue(facts, operation))
+      return waiting('CatchUp', behind, name)
     return drop(facts, learner, `it has not caught up within the deadline: ${behind}`)
   }
   if (report.membershipFile?.listed === 'Voter') return undefined
@@ -181,13 +183,6 @@ function lagOf({ electorate }: Facts, { raftId }: RosterEntry): string | undefin
 /** To its power of ten, so that the status does not tick. */
 function rounded(lag: number): string {
   return lag < CATCH_UP_ENTRIES ? 'a few' : `about ${10 ** Math.floor(Math.log10(lag))}`
-}
-
-function isOverdue({ cluster, observed }: Facts, operation: OperationStatus): boolean {
-  const { step, stepStartedAt } = operation
-  if (step !== 'CatchUp' || stepStartedAt === undefined) return false
-  const seconds = (Date.parse(observed.now) - Date.parse(stepStartedAt)) / 1000
-  return seconds >= cluster.spec.update.progressDeadlineSeconds
 }
 
 /** Without a vote, nobody counts on it: it starts anew on another disk. */

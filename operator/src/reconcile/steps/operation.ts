@@ -7,7 +7,10 @@ import type { OperationStatus, ReplacementStatus } from '../../api/raft-cluster.
 import { type Action, NOTHING, stop, type StepResult } from '../actions.ts'
 import type { Advance } from './advance.ts'
 import type { Facts } from './facts.ts'
-import { advanceReplace, deferralOf, lossOf, recentReplacements } from './replace.ts'
+import { advanceReplace, deferralOf, type Loss, lossOf, recentReplacements } from './replace.ts'
+import { advanceRollout, isRolloutNeeded } from './rollout.ts'
+import { isOverdue } from './deadline.ts'
+import { type Versions, versionsOf } from './revision.ts'
 import { advanceScaleDown, advanceScaleUp, retargeted, scaleNeeded } from './scale.ts'
 
 export interface Undertaking {
@@ -22,6 +25,20 @@ export interface Undertaking {
   /** A lost member that is not replaced yet, and what keeps it from being. */
   readonly deferred?: { readonly member: string; readonly why: string }
   readonly replacements: readonly ReplacementStatus[]
+}
+
+/** Which version the template shall name, given how the rollout goes. */
+export function versionsFor(facts: Facts, { operation }: Undertaking): Versions {
+  const { onFailure } = facts.cluster.spec.update
+  const { rollbackVersion } = facts.cluster.status
+  const hasFailed =
+    operation?.type === 'Rollout' &&
+    operation.step === 'WaitReady' &&
+    onFailure === 'Rollback' &&
+    // The rollout is one of a version: somebody still runs the one before.
+    facts.members.some(({ healthy, report }) => healthy && report?.version === rollbackVersion) &&
+    isOverdue(facts, operation)
+  return versionsOf(facts, hasFailed)
 }
 
 const MESSAGE_LENGTH_MAX = 1000
@@ -53,6 +70,8 @@ function latchedOf({ cluster }: Facts): OperationStatus | undefined {
 
 function goOn(facts: Facts, latched: OperationStatus): Undertaking {
   const replacements = recentReplacements(facts)
+  const yielding = yieldToLoss(facts, latched)
+  if (yielding !== undefined) return yielding
   const isScale = latched.type === 'ScaleUp' || latched.type === 'ScaleDown'
   const operation = isScale ? retargeted(facts, latched) : latched
   const isTurned = operation.type !== latched.type
@@ -69,43 +88,61 @@ function goOn(facts: Facts, latched: OperationStatus): Undertaking {
   }
 }
 
+/**
+ * A lost member would be waited for in vain. Everything but a replacement can be taken up again from what there is, once
+ * nobody is in the middle of joining.
+ */
+function yieldToLoss(facts: Facts, latched: OperationStatus): Undertaking | undefined {
+  if (latched.type === 'Replace' || !facts.isRosterCurrent) return undefined
+  const loss = lossOf(facts)
+  if (loss === undefined || deferralOf(facts, loss) !== undefined) return undefined
+  return beginReplacement(facts, loss)
+}
+
 /** Healing comes before anything that somebody has asked for. */
 function begin(facts: Facts): Undertaking {
   const replacements = recentReplacements(facts)
   const { now } = facts.observed
-  // As long as nobody says who belongs to the cluster, nothing is begun.
-  if (!facts.isRosterCurrent) return idle(replacements)
-  const loss = lossOf(facts)
-  if (loss !== undefined) {
-    const { member, reason } = loss
-    const why = deferralOf(facts, loss)
-    if (why !== undefined) {
-      return { ...idle(replacements), deferred: { member: member.name, why } }
-    }
-    const volume = reason === 'AwaitingReplacement' ? undefined : member.claim?.uid
-    const operation: OperationStatus = {
-      type: 'Replace',
-      step: 'Begin',
-      member: member.name,
-      startedAt: now,
-      ...(volume === undefined ? {} : { volume }),
-    }
-    const begun = { member: member.name, startedAt: now, reason }
-    const counted = reason === 'Unfinished' ? replacements : [...replacements, begun]
-    return started(facts, operation, counted)
+  // As long as nobody says who belongs to the cluster, nothing is begun but what brings its pods back.
+  const loss = facts.isRosterCurrent ? lossOf(facts) : undefined
+  const why = loss === undefined ? undefined : deferralOf(facts, loss)
+  if (loss !== undefined && why === undefined) return beginReplacement(facts, loss)
+  const deferred =
+    loss === undefined || why === undefined ? {} : { deferred: { member: loss.member.name, why } }
+  if (isRolloutNeeded(facts)) {
+    const rollout: OperationStatus = { type: 'Rollout', step: 'Begin', startedAt: now }
+    return { ...started(facts, rollout, replacements), ...deferred }
   }
   const { replicas } = facts.cluster.spec
-  const type = scaleNeeded(facts, replicas)
-  if (type === undefined) return idle(replacements)
-  const fromReplicas = facts.electorate.voters
+  const type = facts.isRosterCurrent ? scaleNeeded(facts, replicas) : undefined
+  if (type === undefined) return { ...idle(replacements), ...deferred }
   const operation: OperationStatus = {
     type,
     step: 'Begin',
-    fromReplicas,
+    fromReplicas: facts.electorate.voters,
     toReplicas: replicas,
     startedAt: now,
   }
-  return started(facts, operation, replacements)
+  return { ...started(facts, operation, replacements), ...deferred }
+}
+
+function beginReplacement(facts: Facts, { member, reason }: Loss): Undertaking {
+  const { now } = facts.observed
+  const replacements = recentReplacements(facts)
+  const volume = reason === 'AwaitingReplacement' ? undefined : member.claim?.uid
+  const operation: OperationStatus = {
+    type: 'Replace',
+    step: 'Begin',
+    member: member.name,
+    startedAt: now,
+    ...(volume === undefined ? {} : { volume }),
+  }
+  const begun = { member: member.name, startedAt: now, reason }
+  return started(
+    facts,
+    operation,
+    reason === 'Unfinished' ? replacements : [...replacements, begun],
+  )
 }
 
 function started(
@@ -126,6 +163,7 @@ function advanceOf(facts: Facts, operation: OperationStatus): Advance {
     case 'Replace':
       return advanceReplace(facts, operation)
     case 'Rollout':
+      return advanceRollout(facts, operation)
     case 'Bootstrap':
     case 'Delete':
       return { step: operation.step, message: '', actions: [], isDone: true }

@@ -7,16 +7,7 @@ import { act, type Action, NOTHING, type StepResult, stop } from '../actions.ts'
 import type { PodFacts } from '../observed.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
-
-/** The revision of the template as it is now; undefined until the StatefulSet controller has looked at it. */
-export function updateRevision({ statefulSet }: Pick<Model, 'statefulSet'>): string | undefined {
-  if (statefulSet === undefined) return undefined
-  const status = statefulSet['status'] as
-    | { readonly observedGeneration?: number; readonly updateRevision?: string }
-    | undefined
-  if (status?.observedGeneration !== statefulSet.metadata.generation) return undefined
-  return status?.updateRevision
-}
+import { updateRevision } from './revision.ts'
 
 export function planStuckPods(model: Model): StepResult {
   const revision = updateRevision(model)

@@ -16,7 +16,7 @@ import { deletionStep } from './deletion.ts'
 import { findingsOf } from './findings.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
-import { updateRevision } from './pods.ts'
+import { updateRevision } from './revision.ts'
 
 /** Entries a member may be behind before it is said: replication alone makes some. */
 const LAG_ENTRIES_SHOWN = 1000
@@ -46,6 +46,8 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     votingMembers: votingMembersOf(model),
     selector: selectorText(name),
     version: versionOf(members),
+    rollbackVersion: model.versions.rollback,
+    failedVersion: model.versions.failed,
     ...latchesOf(model),
     membershipEpoch: epochOf(model),
     leader: leaderOf(model),

@@ -1,0 +1,199 @@
+// Changes of size, replacements and rollouts with an operator that dies, acts twice or sees late: the same end every time,
+// and no promise broken on the way.
+
+import { expect } from 'vitest'
+import { isRunning, tagsOf } from './sim-kubernetes.ts'
+import {
+  bootstrap,
+  describeScenarios,
+  incarnationOf,
+  isAt,
+  isOfSize,
+  type NamedScenario,
+} from './suite.ts'
+
+const SCENARIOS: readonly NamedScenario[] = [
+  [
+    'it grows from one to three to five and shrinks back to one',
+    { replicas: 1 },
+    async (world) => {
+      await bootstrap(world)
+      for (const replicas of [3, 5, 3, 1]) {
+        world.scale(replicas)
+        await world.until(`it has ${replicas} members`, isOfSize(world, replicas))
+        world.invariants.checkSize()
+      }
+      const claims = world.kubernetes.claims().map(({ metadata }) => metadata.name)
+      expect(claims).toEqual(['data-demo-0'])
+    },
+    45,
+  ],
+  [
+    'growth is cancelled half-way, and asked for again',
+    {},
+    async (world) => {
+      await bootstrap(world)
+      world.scale(5)
+      await world.until(
+        'a learner is there',
+        () => (world.members.raft?.configuration.members.size ?? 0) > 3,
+      )
+      world.scale(3)
+      await world.until('it is as it was', isOfSize(world, 3))
+      world.invariants.checkSize()
+      world.scale(5)
+      await world.until('it has grown', isOfSize(world, 5))
+      world.invariants.checkSize()
+    },
+    30,
+  ],
+  [
+    'shrinking is cancelled after the first member has gone',
+    { replicas: 5, storage: { size: '1Gi', whenScaled: 'Retain' } },
+    async (world) => {
+      await bootstrap(world)
+      world.scale(3)
+      await world.until('one has gone', () => (world.members.raft?.voters.length ?? 5) < 5)
+      world.scale(5)
+      await world.until('it is as it was', isOfSize(world, 5))
+      world.invariants.checkSize()
+    },
+    30,
+  ],
+  [
+    'a learner never catches up, and its cluster is left as it was',
+    {},
+    async (world) => {
+      await bootstrap(world)
+      world.members.stuck.add('demo-3')
+      world.scale(5)
+      await world.until(
+        'the other one waits',
+        () =>
+          world.status.operation?.step === 'StartPod' || world.status.operation?.step === 'CatchUp',
+      )
+      await world.pass(40)
+      expect(world.members.raft?.voters).toHaveLength(3)
+      world.scale(3)
+      await world.until('it is as it was', isOfSize(world, 3))
+      world.invariants.checkSize()
+    },
+    30,
+  ],
+  [
+    'the status is wiped in the middle of growing',
+    {},
+    async (world) => {
+      await bootstrap(world)
+      world.scale(5)
+      await world.until(
+        'a learner is there',
+        () => (world.members.raft?.configuration.members.size ?? 0) > 3,
+      )
+      world.wipeStatus()
+      await world.until('it has grown', isOfSize(world, 5))
+      world.invariants.checkSize()
+    },
+    1,
+  ],
+  [
+    'a pod is lost with its volume, and replaced in place',
+    {},
+    async (world) => {
+      await bootstrap(world)
+      world.note('demo-1 loses its disk')
+      world.kubernetes.lose('demo-1', { withVolume: true })
+      await world.until(
+        'it is replaced',
+        () =>
+          world.members.idOn('demo-1') !== undefined &&
+          isOfSize(world, 3)() &&
+          incarnationOf(world, 'demo-1') === 2,
+      )
+      world.invariants.checkSize()
+    },
+    18,
+  ],
+  [
+    'a disk is damaged, and replaced by a blank one',
+    {},
+    async (world) => {
+      await bootstrap(world)
+      world.note('the disk of demo-2 is damaged')
+      world.members.damage('demo-2')
+      await world.until(
+        'it is replaced',
+        () => isOfSize(world, 3)() && incarnationOf(world, 'demo-2') === 2,
+      )
+      world.invariants.checkSize()
+    },
+    18,
+  ],
+  [
+    'a version is rolled out, and taken back',
+    { update: { minHealthySeconds: 2 } },
+    async (world) => {
+      await bootstrap(world)
+      for (const version of ['0.1.1', '0.1.0']) {
+        world.upgrade(version)
+        await world.until(`every pod has ${version}`, isAt(world, version))
+      }
+      world.invariants.checkSize()
+    },
+    30,
+  ],
+  [
+    'a version that does not start stops at its first pod, and is taken back by hand',
+    { update: { minHealthySeconds: 2 } },
+    async (world) => {
+      await bootstrap(world)
+      world.kubernetes.brokenTags.add('0.1.2')
+      world.upgrade('0.1.2')
+      await world.until(
+        'one pod does not start',
+        () => tagsOf(world.kubernetes.pods()).length === 2,
+      )
+      await world.pass(60)
+      expect(world.kubernetes.pods().filter(isRunning)).toHaveLength(2)
+      world.upgrade('0.1.0')
+      await world.until('all is as it was', isAt(world, '0.1.0'))
+      world.invariants.checkSize()
+    },
+    18,
+  ],
+  [
+    'a version that does not start is taken back by the operator',
+    { update: { minHealthySeconds: 2, onFailure: 'Rollback', progressDeadlineSeconds: 60 } },
+    async (world) => {
+      await bootstrap(world)
+      world.kubernetes.brokenTags.add('0.1.2')
+      world.upgrade('0.1.2')
+      await world.until('it is taken back', () => world.status.failedVersion === '0.1.2')
+      await world.until(
+        'all is as it was',
+        () => tagsOf(world.kubernetes.pods()).join() === '0.1.0' && world.status.ready === '3/3',
+      )
+      expect(world.status.rollbackVersion).toBe('0.1.0')
+      world.upgrade('0.1.0')
+      await world.until('nothing is left of it', isAt(world, '0.1.0'))
+    },
+    18,
+  ],
+  [
+    'a disk is lost while the cluster shrinks',
+    { replicas: 5, update: { minHealthySeconds: 2 } },
+    async (world) => {
+      await bootstrap(world)
+      world.scale(3)
+      await world.until('one has gone', () => (world.members.raft?.voters.length ?? 5) < 5)
+      world.note('demo-1 loses its disk')
+      world.kubernetes.lose('demo-1', { withVolume: true })
+      await world.until('it is replaced, and the rest has gone', isOfSize(world, 3))
+      world.invariants.checkSize()
+      expect(incarnationOf(world, 'demo-1')).toBe(2)
+    },
+    30,
+  ],
+]
+
+describeScenarios(SCENARIOS)
