@@ -34,6 +34,20 @@ interface Rendered {
   readonly spec?: PodSpec & { readonly template?: { readonly spec: PodSpec } }
 }
 
+interface Policy {
+  readonly spec: {
+    readonly podSelector: object
+    readonly ingress: readonly {
+      readonly from: readonly object[]
+      readonly ports: readonly { readonly port: string }[]
+    }[]
+  }
+}
+
+function named(namespace: string): object {
+  return { 'kubernetes.io/metadata.name': namespace }
+}
+
 async function render(...args: readonly string[]): Promise<string> {
   const all = ['template', 'raftbase', CHART, '--namespace', 'raftbase-system', ...args]
   const { code, stdout, stderr } = await helm(...all)
@@ -87,6 +101,50 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
       return { version, appVersion }
     })
     expect(versions[0]).toEqual(versions[1])
+  })
+
+  test('its network policies let in peers from members, clients with the label, and monitoring, nobody else (X18)', async () => {
+    const made = await objects(
+      '--set=networkPolicy.enabled=true',
+      '--set=networkPolicy.memberNamespaces={prod}',
+    )
+    const policies = made.filter(({ kind }) => kind === 'NetworkPolicy') as unknown as Policy[]
+    const [operator, members] = policies.map(({ spec }) => spec)
+    const monitoring = { namespaceSelector: { matchLabels: named('monitoring') } }
+    expect(operator!.ingress).toEqual([
+      { from: [monitoring], ports: [{ port: 'health', protocol: 'TCP' }] },
+    ])
+    const doors = members!.ingress.flatMap(({ from, ports }) =>
+      ports.map(({ port }) => [port, JSON.stringify(from)] as const),
+    )
+    const through = (port: string): string[] =>
+      doors.filter(([name]) => name === port).map(([, from]) => from)
+    const member = {
+      matchLabels: { 'app.kubernetes.io/name': 'raftbase' },
+      matchExpressions: [{ key: 'raftbase.io/cluster', operator: 'Exists' }],
+    }
+    expect(members!.podSelector).toEqual(member)
+    // Without a namespace: of the policy's own.
+    expect(through('peer')).toEqual([JSON.stringify([{ podSelector: member }])])
+    const labelled = {
+      namespaceSelector: {},
+      podSelector: { matchLabels: { 'raftbase.io/client': 'true' } },
+    }
+    expect(through('client')).toEqual([JSON.stringify([labelled])])
+    expect(through('metrics')).toEqual([JSON.stringify([monitoring])])
+    const acting = {
+      namespaceSelector: { matchLabels: named('raftbase-system') },
+      podSelector: {
+        matchLabels: {
+          'app.kubernetes.io/name': 'raftbase-operator',
+          'app.kubernetes.io/instance': 'raftbase',
+        },
+      },
+    }
+    expect(through('api')).toEqual([JSON.stringify([acting]), JSON.stringify([labelled])])
+    expect(new Set(doors.map(([port]) => port))).toEqual(
+      new Set(['peer', 'client', 'metrics', 'api']),
+    )
   })
 
   test('says of itself on Artifact Hub what it installs', () => {
