@@ -23,6 +23,8 @@ const READ_MS = 2000
 
 export type Change = Pick<MemberRequest, 'method' | 'path' | 'body'> & {
   readonly expectedEpoch?: number | undefined
+  /** Whether TIMEOUT is an answer: it was tried, and repeating it is for the caller to decide. */
+  readonly isTriedOnce?: boolean
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -136,17 +138,20 @@ export class ClusterClient {
         return { answer: await this.#attempt(apiUrl, change) }
       } catch (error) {
         if (error instanceof ProblemError) {
-          if (!isPassing(error.problem)) throw error
+          const isOver = change.isTriedOnce === true && error.problem.code === 'TIMEOUT'
+          if (isOver || !isPassing(error.problem)) throw error
           isReached = true
           isInDoubt ||= error.problem.outcome === 'unknown'
           const leaderUrls = error.problem.leaderApiUrls ?? []
           for (const url of leaderUrls) this.#learnt.add(url)
           queue.unshift(...leaderUrls)
+          // The leader has answered: the others could only point to it.
+          if (isOfTheLeader(error.problem)) return { isReached, isInDoubt, last: error }
         } else if (!(error instanceof UnreachableError)) {
           isInDoubt = true
         }
         // What a member says of itself tells more than that another one is not there.
-        if (!(last instanceof ProblemError) || error instanceof ProblemError) last = error
+        if (tellsMore(error, last)) last = error
       }
     }
     return { isReached, isInDoubt, last }
@@ -182,6 +187,16 @@ export class ClusterClient {
   }
 }
 
+/** A refusal with a reason before "ask another one", and that before nothing at all. */
+function tellsMore(error: unknown, before: unknown): boolean {
+  return weightOf(error) >= weightOf(before)
+}
+
+function weightOf(error: unknown): number {
+  if (!(error instanceof ProblemError)) return 0
+  return error.problem.code === 'NOT_LEADER' ? 1 : 2
+}
+
 type Round =
   | { readonly answer: Json }
   /** `isReached`: a member answered. `isInDoubt`: the change may have happened. */
@@ -195,6 +210,17 @@ const PASSING: ReadonlySet<string> = new Set([
   'OUTCOME_UNKNOWN',
   'SHUTTING_DOWN',
 ])
+
+const LEADERS_REASONS: ReadonlySet<string> = new Set([
+  'silent',
+  'transferring',
+  'notReady',
+  'confChangePending',
+])
+
+function isOfTheLeader({ reason }: Problem): boolean {
+  return reason !== undefined && LEADERS_REASONS.has(reason)
+}
 
 /** Whether asking again may bring another answer without anybody doing something. */
 function isPassing({ code, reason, match }: Problem & { readonly match?: unknown }): boolean {

@@ -30,6 +30,8 @@ async function transfer(
     path: '/cluster/leader',
     body: target === undefined ? { from } : { target },
     expectedEpoch,
+    // Each attempt holds writes up: one that failed is told, not repeated.
+    isTriedOnce: true,
   })
   const { leader, leaderName } = answer
   return { json: answer, text: `${String(leaderName ?? leader)} leads\n` }

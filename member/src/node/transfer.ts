@@ -22,6 +22,13 @@ export async function transferLeader(
   }
   if (chosen === undefined) throw new RaftbaseError('NO_LEADER', 'no other voter can take over')
   if (chosen === id) return chosen
+  const peer = driver.raft.status().progress.find((one) => one.id === chosen)
+  if (peer?.recentlyActive === false) {
+    // Tried all the same, it would hold every write up for an election timeout.
+    throw new RaftbaseError('NOT_READY', 'the member that is to lead does not answer', {
+      details: { reason: 'silent', member: chosen },
+    })
+  }
   const result = driver.transferLeader(chosen)
   if (!result.accepted) {
     throw new RaftbaseError('INVALID_ARGUMENT', 'leadership cannot go to that member', {

@@ -262,6 +262,28 @@ describe('a change', () => {
 })
 
 describe('leader transfer', () => {
+  test('that was tried and failed is told at once, one to a silent member in the end', async () => {
+    const failed = await cluster(() => problem(504, 'TIMEOUT'))
+    const tried = await command('leader', 'transfer', 'n2', '--endpoint', failed.url)
+    expect([tried.code, tried.stderr]).toEqual([
+      1,
+      'raftbase leader transfer: why not (TIMEOUT) outcome=notApplied\n',
+    ])
+    expect(changes(failed)).toHaveLength(1)
+
+    const leader = await cluster(() => problem(503, 'NOT_READY', { reason: 'silent', member: B }))
+    const other = await cluster(() => problem(409, 'NOT_LEADER', { leaderApiUrls: [leader.url] }))
+    const endpoints = `${other.url},${leader.url},${other.url.replace('127.0.0.1', 'localhost')}`
+    const argv = ['leader', 'transfer', 'n2', '--timeout=1s', '--endpoints', endpoints]
+    const silent = await command(...argv)
+    expect([silent.code, silent.stderr]).toEqual([
+      1,
+      `raftbase leader transfer: why not (NOT_READY) outcome=notApplied reason=silent member=${B}\n`,
+    ])
+    expect(changes(leader).length).toBeGreaterThan(1)
+    expect(changes(leader)).toHaveLength(changes(other).length)
+  })
+
   test('names the target, or the leader that is to be relieved', async () => {
     const member = await cluster(() => ({ json: { leader: B, leaderName: 'n2' } }))
     const named = await command('leader', 'transfer', 'n2', '--endpoint', member.url)

@@ -111,6 +111,22 @@ function add(number: number): MembershipChange {
   return { type: 'addLearner', id, name, peerUrls: [`http://${name}:2380`] }
 }
 
+test('leadership is not offered to a voter that does not answer, and no write waits for it', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const [dead] = cluster.followers
+  cluster.kill(dead!)
+  await cluster.pass(1500)
+  const { leader } = cluster
+  await expect(leader.member!.transferLeader(dead!.id, { timeoutMs: 2000 })).rejects.toEqual(
+    code('NOT_READY', { reason: 'silent', member: dead!.id }),
+  )
+  const startMs = cluster.time.monotonicMs()
+  const write = put(leader, 'k')
+  await cluster.until('a write', () => write.outcome !== 'pending')
+  expect(write.outcome).toBe('done')
+  expect(cluster.time.monotonicMs() - startMs).toBeLessThan(100)
+})
+
 test('a cluster has at most 32 members', async () => {
   const cluster = await MemberCluster.started({ count: 1 })
   for (let number = 2; number <= 32; number++) await ask(cluster, add(number))
