@@ -21,7 +21,15 @@ import type { Plan } from './plan.ts'
 import { Trace, type TraceLevel } from './trace.ts'
 import { type Owner, World } from './world.ts'
 
-const TOKEN = 'sim'
+export const TOKEN = 'sim'
+/** Whom a cluster of so many is made of. */
+export function foundersOf(members: number): readonly InitialMember[] {
+  return Array.from({ length: members }, (_, i): InitialMember => {
+    const name = `n${i + 1}`
+    return { name, peerUrls: [urlOf({ name, incarnation: 1 })] }
+  })
+}
+
 /** How long one that asks waits for an answer. */
 const QUESTION_TIMEOUT_MS = 1500
 
@@ -30,11 +38,15 @@ export interface ClusterOptions {
   readonly checkers: readonly Checker[]
   readonly traceLevel: TraceLevel
   readonly traceLinesMax?: number
+  /** One that other clusters live in as well. */
+  readonly world?: World
+  /** Of members whose disks were restored; otherwise that of their founding. */
+  readonly clusterId?: string
 }
 
 export class SimCluster implements View {
   readonly plan: Plan
-  readonly world = new World()
+  readonly world: World
   readonly trace: Trace
   readonly network: SimNetwork
   readonly history = new History()
@@ -52,8 +64,9 @@ export class SimCluster implements View {
   /** Asked after each death that nobody planned: how long until the member starts again; undefined: not. */
   restartDelayMs: (member: SimMember) => number | undefined = () => undefined
 
-  constructor({ plan, checkers, traceLevel, traceLinesMax }: ClusterOptions) {
-    const { world } = this
+  constructor({ plan, checkers, traceLevel, traceLinesMax, ...options }: ClusterOptions) {
+    const world = options.world ?? new World()
+    this.world = world
     this.plan = plan
     this.fileLagMs = plan.fileLagMs
     this.#checkers = checkers
@@ -81,14 +94,12 @@ export class SimCluster implements View {
       if (sender === undefined || receiver === undefined) return
       for (const checker of this.#checkers) checker.onHeard?.(sender, receiver, this)
     }
-    const founders = Array.from({ length: plan.members }, (_, i): InitialMember => {
-      const name = `n${i + 1}`
-      return { name, peerUrls: [urlOf({ name, incarnation: 1 })] }
-    })
+    const founders = foundersOf(plan.members)
     this.#founders = founders
-    const identities = founders.map(({ name }) =>
-      identityOf({ token: TOKEN, name, members: founders }),
-    )
+    const identities = founders.map(({ name }) => {
+      const made = identityOf({ token: TOKEN, name, members: founders })
+      return { ...made, clusterId: options.clusterId ?? made.clusterId }
+    })
     this.operator = new SimOperator({
       world,
       token: TOKEN,

@@ -16,6 +16,7 @@ import {
 } from '../../member/src/node/starter.ts'
 import type { NodeSettings } from '../../member/src/node/settings.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
+import type { Judgement } from '../../member/src/transport/handshake.ts'
 import { PEER_PROTOCOL_VERSION } from '../../member/src/transport/options.ts'
 import type { MemoryFileSystem } from '../support/memory-file-system.ts'
 import type { Survival } from '../support/memory-inode.ts'
@@ -109,6 +110,12 @@ export class SimMember {
   /** The running Member; undefined while there is none that answers. */
   get member(): Member | undefined {
     return this.state === 'running' ? this.#member : undefined
+  }
+
+  /** What it answers somebody of that end who calls it under its own id; undefined while it does not listen. */
+  judges(caller: SimMember): Judgement | undefined {
+    const hello = caller.#transport?.hello(this.id)
+    return hello === undefined ? undefined : this.#transport?.judge(hello)
   }
 
   get peerUrl(): string {

@@ -8,7 +8,7 @@ import type { Outcome } from './checkers/history.ts'
 import { allCheckers } from './checkers/all.ts'
 import { CheckFailure, type Checker } from './checkers/checker.ts'
 import { ElectionSafety } from './checkers/election-safety.ts'
-import { SimCluster } from './cluster.ts'
+import { type ClusterOptions, SimCluster } from './cluster.ts'
 import type { SimMember } from './member.ts'
 import type { Plan } from './plan.ts'
 import { Workload } from './workload.ts'
@@ -24,9 +24,14 @@ export interface ScenarioOptions {
   /** Clients that go on all the time; none if left out. */
   readonly clients?: number
   readonly onMessage?: (message: PeerMessage) => void
+  /** Its members have no membership file. */
+  readonly isAlone?: boolean
+  /** Beside another, in the same time; its disks may have been restored. */
+  readonly beside?: Pick<ClusterOptions, 'world' | 'clusterId'>
 }
 
-function calmPlan({ seed, members = 3, settings = {}, clients = 0 }: ScenarioOptions): Plan {
+function calmPlan(options: ScenarioOptions): Plan {
+  const { seed, members = 3, settings = {}, clients = 0, isAlone } = options
   const base = nodeSettings({
     heartbeatMs: ELECTION_MS / 10,
     electionMs: ELECTION_MS,
@@ -62,7 +67,7 @@ function calmPlan({ seed, members = 3, settings = {}, clients = 0 }: ScenarioOpt
     },
     chaosMs: 0,
     reconfigures: false,
-    isOperated: true,
+    isOperated: isAlone !== true,
     fileLagMs: 0,
     faults: [],
     clocksDiffer: false,
@@ -81,7 +86,14 @@ export class Scenario {
     const own: Checker[] = onMessage === undefined ? [] : [{ name: 'scenario', onMessage }]
     const checkers = [this.#elections, ...allCheckers(), ...own]
     const traceLevel = options.isQuiet === true ? 'off' : 'timeline'
-    this.cluster = new SimCluster({ plan, checkers, traceLevel, traceLinesMax: 20_000 })
+    const { beside = {} } = options
+    this.cluster = new SimCluster({
+      plan,
+      checkers,
+      traceLevel,
+      traceLinesMax: 20_000,
+      ...beside,
+    })
     this.prng = new SeededPrng(options.seed)
     this.#workload = new Workload({
       world: this.cluster.world,
@@ -169,9 +181,9 @@ export class Scenario {
   }
 
   /** The outcome, once it is known; time has to pass for that. */
-  put(via: SimMember, timeoutMs = 1000): { outcome: Outcome | undefined } {
+  put(via: SimMember, timeoutMs = 1000, client = 'story'): { outcome: Outcome | undefined } {
     const asked: { outcome: Outcome | undefined } = { outcome: undefined }
-    void this.#keep(asked, this.#workload.put(via, 'story', timeoutMs))
+    void this.#keep(asked, this.#workload.put(via, client, timeoutMs))
     return asked
   }
 

@@ -39,7 +39,7 @@ export class World {
   readonly #queue = new EventQueue()
   #mustDrain = false
   #failure: unknown
-  #onEvent: (owner: Owner | undefined) => void = () => undefined
+  readonly #observers: ((owner: Owner | undefined) => void)[] = []
   #sameMomentCount = 0
 
   /** Milliseconds since the run began. */
@@ -58,7 +58,7 @@ export class World {
 
   /** Called after each event that may have changed something, with its owner and every promise settled. */
   observe(onEvent: (owner: Owner | undefined) => void): void {
-    this.#onEvent = onEvent
+    this.#observers.push(onEvent)
   }
 
   schedule({ delayMs, owner, run }: ScheduleOptions): Scheduled {
@@ -112,7 +112,7 @@ export class World {
       if (!this.#mustDrain) continue
       await drain()
       this.#mustDrain = false
-      this.#guard(() => this.#onEvent(event.owner))
+      for (const observer of this.#observers) this.#guard(() => observer(event.owner))
       if (isDone()) return
     }
     if (this.#failure === undefined) this.#nowMs = Math.max(this.#nowMs, untilMs)
