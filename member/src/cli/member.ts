@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { type ConfigProblem, describeProblem } from '../../../lib/config.ts'
+import { endAtOnce } from '../../../lib/end-at-once.ts'
 import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED, EXIT_USAGE } from '../../../lib/exit-codes.ts'
 import { runProcess } from '../../../lib/lifecycle.ts'
@@ -66,8 +67,18 @@ export async function runMember(argv: readonly string[]): Promise<number> {
     onFailure: (error) => {
       const failed = writeTerminationMessage(terminationMessage(error), config.terminationLog)
       if (failed !== undefined) log.error({ err: failed }, 'termination message not written')
+      if (isHung(error)) endAtOnce()
     },
   })
+}
+
+/** Whether a flush is still under way that did not return in all the time it had. */
+function isHung(error: unknown): boolean {
+  return (
+    error instanceof RaftbaseError &&
+    error.code === 'DISK_FAILED' &&
+    error.details['stalledMs'] !== undefined
+  )
 }
 
 /** A malformed command line is answered in words; refused values are log lines, unless a person is watching. */

@@ -1,6 +1,6 @@
 // The line that a process leaves behind when it is refused, before anything was started.
 
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { freePorts } from '../../support/process-cluster.ts'
 
 const MAIN = fileURLToPath(new URL('../../../member/raftbase.js', import.meta.url))
 
@@ -52,4 +53,42 @@ test('that cannot be written is said in the log, and changes nothing else', () =
   expect(ended.status).toBe(1)
   expect(ended.stderr).toContain('termination message not written')
   expect(ended.stderr).toContain('configuration refused')
+})
+
+test('a flush that does not return is named, and does not keep the process from ending (F26, F33)', async () => {
+  const file = join(directory, 'end')
+  const timing = ['-heartbeat-interval=10', '-election-timeout=50']
+  const [client, peer, api] = (await freePorts(3)).map((port) => `127.0.0.1:${port}`)
+  const flags = [...timing, `-termination-log=${file}`, `-data-dir=${directory}/d`]
+  const at = [`-client-url=http://${client}`, `-peer-url=http://${peer}`, `-api-addr=${api}`]
+  const child = spawn(process.execPath, [MAIN, ...flags, ...at], {
+    env: { ...process.env, RAFTBASE_FAILPOINTS: 'walBeforeWrite=sleep(60000)' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null]
+  expect([code, signal]).toEqual([null, 'SIGKILL'])
+  expect(stderr).toContain('a flush did not return')
+  const message = JSON.parse(readFileSync(file, 'utf8')) as { code: string }
+  expect(message.code).toBe('DISK_FAILED')
+})
+
+test('the end does not wait for what the pool of threads has under way, as an exit does', () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  // Nobody ever writes into it: opening it holds a thread for good.
+  const ending = (end: string) => {
+    const program = `
+      import { open } from 'node:fs'
+      import { endAtOnce } from ${JSON.stringify(new URL('../../../lib/end-at-once.ts', import.meta.url).href)}
+      open(${JSON.stringify(fifo)}, 'r', () => undefined)
+      setTimeout(() => { ${end} }, 50)`
+    const args = ['--input-type=module', '--eval', program]
+    return spawnSync(process.execPath, args, { timeout: 3000, killSignal: 'SIGTERM' }).signal
+  }
+  expect(ending('process.exit(1)')).toBe('SIGTERM')
+  expect(ending('endAtOnce()')).toBe('SIGKILL')
 })
