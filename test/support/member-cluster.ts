@@ -73,7 +73,8 @@ export class MemberCluster {
     return cluster
   }
 
-  async start(host: Host): Promise<Member> {
+  /** `settings` are those of this process alone. */
+  async start(host: Host, settings: Partial<NodeSettings> = {}): Promise<Member> {
     const identity = identityOf({ token: TOKEN, name: host.name, members: this.#members })
     host.starts++
     host.failure = undefined
@@ -92,7 +93,7 @@ export class MemberCluster {
         apiUrls: [`http://${host.name}:8080`],
         version: '0.0.0',
       },
-      settings: { ...defaultSettings(), ...this.#settings },
+      settings: { ...defaultSettings(), ...this.#settings, ...settings },
       fs,
       transport: this.network.transport(host.id),
       clock: this.time,

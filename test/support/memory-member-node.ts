@@ -6,6 +6,8 @@ import type {
   CallOptions,
   Consistency,
   DeleteResult,
+  FinalizeRequest,
+  FinalizeResult,
   GetResult,
   KeyValue,
   MemberNode,
@@ -166,6 +168,11 @@ export class MemoryMemberNode implements MemberNode {
     return { epoch: 7, id: request.type === 'add' ? ('00000000000000a4' as MemberId) : undefined }
   }
 
+  async finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult> {
+    await this.#admit(`finalize ${JSON.stringify(request)}`, options)
+    return { level: request.level ?? 1, epoch: this.epoch }
+  }
+
   /** Reads below `revision` are refused from now on. */
   compact(revision: number): void {
     this.#compactRevision = revision
@@ -200,6 +207,7 @@ export class MemoryMemberNode implements MemberNode {
       alarms: [],
       isLogRead: true,
       featureLevel: 0,
+      knownFeatureLevel: 0,
       role: this.leader === MEMBER_IDS[0] ? 'leader' : 'follower',
       term: 2,
       leader: this.leader,
@@ -218,6 +226,7 @@ export class MemoryMemberNode implements MemberNode {
       members: this.nodes().map(({ status, ...member }) => ({
         ...member,
         role: status === 'learner' ? 'learner' : 'voter',
+        featureLevel: 0,
       })),
       peers: [
         peer(MEMBER_IDS[1]!, 'n2', { match: 3, progress: 'replicate', active: true }),

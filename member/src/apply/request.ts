@@ -11,7 +11,9 @@ import { fromDelete, fromPut, fromTxn, toDelete, toLease, toSafe, toTxn } from '
 
 /**
  * The highest feature level of this version. A request that an older version would not understand, or would understand
- * differently, needs a higher level than that version's; it is applied only once every member's record has reached it.
+ * differently, needs a higher level than that version's; it is applied only once the cluster's level was raised so far, which
+ * happens by a request of its own (finalize) and never while the record of a member is below it. A file format that an older
+ * version cannot read is written from such a level on, and not before.
  */
 export const FEATURE_LEVEL = 0
 
@@ -36,12 +38,19 @@ export interface CompactionRequest {
   readonly revision: number
 }
 
+export interface FinalizeRequest {
+  readonly level: number
+  /** Of the membership that is meant; undefined: whatever it is. */
+  readonly epoch: number | undefined
+}
+
 export type RequestBody =
   | ({ readonly type: 'put' } & PutRequest)
   | ({ readonly type: 'deleteRange' } & DeleteRequest)
   | ({ readonly type: 'txn' } & TxnRequest)
   | ({ readonly type: 'compaction' } & CompactionRequest)
   | ({ readonly type: 'memberAttributes' } & MemberRecord)
+  | ({ readonly type: 'finalize' } & FinalizeRequest)
 
 export interface ReplicatedRequest {
   /** The process that waits for the result: 16 hex digits. */
@@ -199,6 +208,13 @@ function toWire(body: RequestBody): wire.Request['op'] {
         type: 'compaction',
         value: { revision: BigInt(body.revision), physical: false },
       }
+    case 'finalize': {
+      const { level, epoch } = body
+      return {
+        type: 'finalize',
+        value: { level, hasEpoch: epoch !== undefined, epoch: epoch ?? 0 },
+      }
+    }
     default:
       return { type: 'memberAttributes', value: body }
   }
@@ -217,6 +233,10 @@ function fromWire(op: NonNullable<wire.Request['op']>): RequestBody {
       return { type: 'txn', ...toTxn(op.value) }
     case 'compaction':
       return { type: 'compaction', revision: toSafe(op.value.revision) }
+    case 'finalize': {
+      const { level, hasEpoch, epoch } = op.value
+      return { type: 'finalize', level, epoch: hasEpoch ? epoch : undefined }
+    }
     default:
       return { type: 'memberAttributes', ...toMemberRecord(op.value) }
   }

@@ -22,6 +22,7 @@ import {
   type ConfChangeContext,
   type DecodedRequest,
   FEATURE_LEVEL,
+  type FinalizeRequest,
   type MemberRecord,
   type RequestBody,
   decodeConfChangeContext,
@@ -40,8 +41,12 @@ export type ApplyRefusal =
   | 'noSpace'
   /** A key or value longer than any store can hold. */
   | 'tooLarge'
-  /** No request that every member of this cluster understands. */
+  /** No request that this cluster has been raised to. */
   | 'unsupported'
+  /** A member does not understand the feature level. */
+  | 'levelTooHigh'
+  /** The membership is another one by now. */
+  | 'epochDiffers'
   | 'memberNotFound'
 
 export type ApplyOutcome =
@@ -51,6 +56,8 @@ export type ApplyOutcome =
   /** The store's revision, which a compaction leaves alone (CPT-6). */
   | { readonly type: 'compaction'; readonly revision: number }
   | { readonly type: 'memberAttributes' }
+  /** The feature level afterwards. */
+  | { readonly type: 'finalize'; readonly level: number }
   | { readonly type: 'confChange'; readonly confState: ConfState }
   /** Nothing changed. The store's revisions at the time. */
   | {
@@ -73,6 +80,8 @@ export interface StateMachineOptions {
   readonly confState: ConfState
   /** Of a restored state; a new one is empty and at index 0. */
   readonly restored?: RestoredPosition
+  /** The highest feature level this program understands; tests bring their own. */
+  readonly knownLevel?: number
 }
 
 interface RestoredPosition {
@@ -81,6 +90,7 @@ interface RestoredPosition {
   readonly term: number
   readonly membershipEpoch: number
   readonly removed: readonly MemberId[]
+  readonly level: number
 }
 
 /** What one record of the store beside key and value counts against the quota. */
@@ -97,11 +107,14 @@ export class StateMachine {
   #membershipEpoch: number
   #appliedIndex: number
   #appliedTerm: number
-  /** The lowest feature level of all members. */
-  #level = 0
+  readonly #knownLevel: number
+  /** Invariant: never falls, and never was above what a member of the time understood. */
+  #level: number
 
   constructor(options: StateMachineOptions) {
-    const { members, confState, restored } = options
+    const { members, confState, restored, knownLevel = FEATURE_LEVEL } = options
+    this.#knownLevel = knownLevel
+    this.#level = restored?.level ?? 0
     this.#store = restored?.store ?? new Store()
     this.#appliedIndex = restored?.index ?? 0
     this.#appliedTerm = restored?.term ?? 0
@@ -146,9 +159,19 @@ export class StateMachine {
     return liveBytes + keyCount * KEY_OVERHEAD_BYTES
   }
 
-  /** The lowest feature level of all members. */
+  /** The feature level of the cluster, as it was raised last: what its requests and files may need. */
   get level(): number {
     return this.#level
+  }
+
+  /** The highest feature level this program understands. */
+  get knownLevel(): number {
+    return this.#knownLevel
+  }
+
+  /** The highest feature level that every member understands, as far as each has told. */
+  get commonLevel(): number {
+    return lowestLevel(this.#members)
   }
 
   /** To read; only `apply…` changes it. */
@@ -244,15 +267,16 @@ export class StateMachine {
       invariant(compacted.ok, 'the latest revision cannot be compacted')
     }
     const position = { index: this.#appliedIndex, term: this.#appliedTerm }
-    const restored = { ...position, store, membershipEpoch: 0, removed: [] }
-    return new StateMachine({ members, confState, restored })
+    const level = this.#level
+    const restored = { ...position, store, membershipEpoch: 0, removed: [], level }
+    return new StateMachine({ members, confState, restored, knownLevel: this.#knownLevel })
   }
 
   #header(): StateHeader {
     const meta = { index: this.#appliedIndex, term: this.#appliedTerm, confState: this.#confState }
     const members = [...this.#members.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1))
     const removed = [...this.#removed].toSorted()
-    return { meta, members, membershipEpoch: this.#membershipEpoch, removed }
+    return { meta, members, membershipEpoch: this.#membershipEpoch, removed, level: this.#level }
   }
 
   #advance(index: number, term: number): void {
@@ -298,6 +322,8 @@ export class StateMachine {
       }
       case 'memberAttributes':
         return this.#setAttributes(request)
+      case 'finalize':
+        return this.#finalize(request)
       default:
         return unreachable(request)
     }
@@ -309,15 +335,30 @@ export class StateMachine {
     if (known === undefined) return this.#refused('memberNotFound')
     const peerUrls = request.peerUrls.length === 0 ? known.peerUrls : request.peerUrls
     this.#members.set(id, { id, name, peerUrls, clientUrls, apiUrls, version, level })
-    this.#level = lowestLevel(this.#members)
     return { type: 'memberAttributes' }
+  }
+
+  /** What has been raised stays so: a caller whose answer was lost repeats the request in whatever membership. */
+  #finalize({ level, epoch }: FinalizeRequest): ApplyOutcome {
+    if (level > this.#level) {
+      if (epoch !== undefined && epoch !== this.#membershipEpoch)
+        return this.#refused('epochDiffers')
+      if (level > this.commonLevel) return this.#refused('levelTooHigh')
+      this.#mustKnow(level)
+      this.#level = level
+    }
+    return { type: 'finalize', level: this.#level }
   }
 
   /** Stops this member if the others apply requests of `level` and this version does not know it. */
   #checkKnown(level: number): void {
-    if (level <= FEATURE_LEVEL || level > this.#level) return
+    if (level <= this.#level) this.#mustKnow(level)
+  }
+
+  #mustKnow(level: number): void {
+    if (level <= this.#knownLevel) return
     throw new RaftbaseError('PROTOCOL_MISMATCH', 'the log needs a newer version of this program', {
-      details: { index: this.#appliedIndex, level, known: FEATURE_LEVEL },
+      details: { index: this.#appliedIndex, level, known: this.#knownLevel },
     })
   }
 
@@ -343,13 +384,17 @@ export class StateMachine {
       this.#removed.delete(id)
       if (!this.#members.has(id)) this.#members.set(id, blankRecord(id))
     }
-    this.#level = lowestLevel(this.#members)
   }
 }
 
 /** Builds a state machine from the stream of a snapshot. */
 export class StateMachineRestorer {
   readonly #reader = new StateReader()
+  readonly #knownLevel: number
+
+  constructor(knownLevel = FEATURE_LEVEL) {
+    this.#knownLevel = knownLevel
+  }
 
   /** Takes the next bytes of the stream, cut anywhere; keeps no reference. Throws SNAPSHOT_CORRUPT. */
   addChunk(bytes: Uint8Array): void {
@@ -360,7 +405,8 @@ export class StateMachineRestorer {
   finish(): StateMachine {
     const { meta, members, ...rest } = this.#reader.finish()
     const { index, term, confState } = meta
-    return new StateMachine({ members, confState, restored: { ...rest, index, term } })
+    const restored = { ...rest, index, term }
+    return new StateMachine({ members, confState, restored, knownLevel: this.#knownLevel })
   }
 }
 

@@ -52,7 +52,7 @@ export class StateReader {
 }
 
 function readHeader(bytes: Uint8Array): StateHeader {
-  const { format, meta, members, membershipEpoch, removed } = decode(bytes)
+  const { format, meta, members, membershipEpoch, removed, level } = decode(bytes)
   if (format > STATE_FORMAT) {
     throw new RaftbaseError('SNAPSHOT_REFUSED', 'snapshot was written by a newer version', {
       details: { formatVersion: format, formatVersionMax: STATE_FORMAT },
@@ -65,6 +65,7 @@ function readHeader(bytes: Uint8Array): StateHeader {
     members: members.map(toMemberRecord),
     membershipEpoch,
     removed: removed as readonly MemberId[],
+    level,
   }
 }
 

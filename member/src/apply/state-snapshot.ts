@@ -20,6 +20,8 @@ export interface StateHeader {
   readonly membershipEpoch: number
   /** Sorted. */
   readonly removed: readonly MemberId[]
+  /** The feature level of the cluster. */
+  readonly level: number
 }
 
 export class StateSnapshot {

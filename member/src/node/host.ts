@@ -5,6 +5,7 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import { admissionLimits } from '../limits.ts'
 import type { MemberId } from '../raft/types.ts'
+import { FEATURE_LEVEL } from '../apply/request.ts'
 import { STORAGE_FORMAT_VERSION } from '../wal/metadata.ts'
 import { Admission } from './admission.ts'
 import type { Identity } from './identity.ts'
@@ -15,6 +16,8 @@ import type {
   Consistency,
   DataDirectoryStatus,
   DeleteResult,
+  FinalizeRequest,
+  FinalizeResult,
   GetResult,
   MemberNode,
   MembershipOutcome,
@@ -199,6 +202,10 @@ export class MemberHost implements MemberNode {
     return this.#ask((member) => member.changeMembership(request, options))
   }
 
+  finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult> {
+    return this.#ask((member) => member.finalize(request, options))
+  }
+
   nodes(): readonly NodeInfo[] {
     return this.#member?.nodes() ?? []
   }
@@ -277,6 +284,7 @@ export class MemberHost implements MemberNode {
       alarms: this.#directory.state === 'Corrupt' ? ['CORRUPT'] : [],
       isLogRead: false,
       featureLevel: 0,
+      knownFeatureLevel: FEATURE_LEVEL,
       role: 'follower',
       term: 0,
       leader: undefined,

@@ -154,6 +154,8 @@ export interface ConfiguredMember {
   readonly clientUrls: readonly string[]
   readonly apiUrls: readonly string[]
   readonly version: string
+  /** The highest it understands. */
+  readonly featureLevel: number
 }
 
 export interface NodeStatus {
@@ -164,6 +166,8 @@ export interface NodeStatus {
   readonly name: string
   readonly version: string
   readonly storageFormatVersion: number
+  /** The highest this program understands. */
+  readonly knownFeatureLevel: number
   readonly state: MemberState
   readonly startupPhase: StartupPhase
   readonly dataDirectory: DataDirectoryStatus
@@ -176,6 +180,7 @@ export interface NodeStatus {
   readonly alarms: readonly Alarm[]
   /** False until the log has been read: then everything below is zero, undefined or empty, and means nothing. */
   readonly isLogRead: boolean
+  /** Of the cluster. */
   readonly featureLevel: number
   readonly role: Role | 'learner'
   readonly term: number
@@ -221,6 +226,21 @@ export interface MembershipOutcome {
   readonly id: MemberId | undefined
 }
 
+/** Raises the feature level of the cluster. */
+export interface FinalizeRequest {
+  /** Undefined: the highest that every member understands, as far as this member knows. */
+  readonly level?: number
+  /** Refused with MEMBERSHIP_CONFLICT in any other membership. */
+  readonly expectedEpoch?: number
+}
+
+export interface FinalizeResult {
+  /** The feature level of the cluster: what was asked for, or what it had been raised to before if that is more. */
+  readonly level: number
+  /** Log index of the newest membership change. */
+  readonly epoch: number
+}
+
 export interface PeerInfo {
   readonly id: MemberId
   readonly name: string
@@ -262,6 +282,11 @@ export interface MemberNode {
     request: MembershipRequest,
     options: CallOptions & { readonly expectedEpoch?: number },
   ): Promise<MembershipOutcome>
+  /**
+   * Any member, safe to repeat: what has been raised stays so. Rejects with LEVEL_UNSUPPORTED while a member does not
+   * understand the level, with MEMBERSHIP_CONFLICT, and as `put`.
+   */
+  finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult>
   /** Every member as this one sees it, sorted by name. Never waits. */
   nodes(): readonly NodeInfo[]
   /** Never waits; answered without quorum and during recovery. */

@@ -5,7 +5,7 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
-import { FEATURE_LEVEL, type RequestBody, RequestEncoder } from '../apply/request.ts'
+import { type RequestBody, RequestEncoder } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { HardState, MemberId, SoftState, Term } from '../raft/types.ts'
 import { RawNode } from '../raft/raw-node.ts'
@@ -21,6 +21,8 @@ import type {
   CallOptions,
   Consistency,
   DeleteResult,
+  FinalizeRequest,
+  FinalizeResult,
   GetResult,
   MemberNode,
   MembershipOutcome,
@@ -33,7 +35,7 @@ import type {
   SnapshotExport,
 } from './member-node.ts'
 import { handOver } from './hand-over.ts'
-import { deleteResult, getResult, putResult, tooLarge } from './outcomes.ts'
+import { deleteResult, finalizeResult, getResult, putResult, tooLarge } from './outcomes.ts'
 import { LeaderWatch } from './leader-watch.ts'
 import { Membership, type MembershipCall } from './membership.ts'
 import { Proposals } from './proposals.ts'
@@ -160,7 +162,7 @@ export class Member implements MemberNode {
       record: {
         id: identity.memberId,
         name: identity.name,
-        level: FEATURE_LEVEL,
+        level: settings.knownLevel,
         ...options.attributes,
       },
       recorded: () => this.stateMachine.members.get(identity.memberId),
@@ -289,6 +291,13 @@ export class Member implements MemberNode {
     return this.membership.request(request, call)
   }
 
+  finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult> {
+    const { level = this.stateMachine.commonLevel, expectedEpoch: epoch } = request
+    return this.#propose({ type: 'finalize', level, epoch }, options, (result) =>
+      finalizeResult(result, this.stateMachine, level),
+    )
+  }
+
   nodes(): readonly NodeInfo[] {
     const { transport } = this.#options
     return memberViews({
@@ -390,6 +399,7 @@ export class Member implements MemberNode {
 
   #onApplied(entries: number): void {
     this.#options.metrics?.applied(entries)
+    this.#publisher.applied()
     const { appliedTerm } = this.stateMachine
     if (appliedTerm === this.#appliedTerm) return
     // The first entry of a new leader: from here on this member may be ready.
@@ -457,7 +467,7 @@ export class Member implements MemberNode {
       batchBytesMax: settings.batchBytesMax,
       flushSlowMs: settings.flushSlowMs,
       flushHungMs: settings.flushHungMs,
-      restore: (chunks) => restoreState(chunks, new Breather(clock, timers)),
+      restore: (chunks) => restoreState(chunks, new Breather(clock, timers), settings.knownLevel),
       onSoftState: (state) => this.#onSoftState(state),
       onHardState: (state) => this.#onHardState(state),
       onConfChanged: () => this.#onConfChanged(),

@@ -8,7 +8,7 @@ import type {
   ApplyResult,
   StateMachine,
 } from '../apply/state-machine.ts'
-import type { DeleteResult, GetResult, PutResult } from './member-node.ts'
+import type { DeleteResult, FinalizeResult, GetResult, PutResult } from './member-node.ts'
 
 const REFUSALS = {
   keyNotProvided: 'INVALID_ARGUMENT',
@@ -24,6 +24,8 @@ const REFUSALS = {
   noSpace: 'NO_SPACE',
   tooLarge: 'REQUEST_TOO_LARGE',
   unsupported: 'INTERNAL',
+  levelTooHigh: 'LEVEL_UNSUPPORTED',
+  epochDiffers: 'MEMBERSHIP_CONFLICT',
   memberNotFound: 'MEMBER_REMOVED',
 } as const satisfies Record<ApplyRefusal, ErrorCode>
 
@@ -41,6 +43,31 @@ export function deleteResult({ outcome }: ApplyResult): DeleteResult {
   })
   const { revision, deleted } = outcome.delete
   return { revision, deleted }
+}
+
+/** Says who is in the way: `stateMachine` is as the request has left it. */
+export function finalizeResult(
+  { outcome }: ApplyResult,
+  { membershipEpoch: epoch, members }: StateMachine,
+  level: number,
+): FinalizeResult {
+  if (outcome.type === 'refused' && outcome.reason === 'levelTooHigh') {
+    const old = [...members.values()].filter((member) => member.level < level)
+    throw new RaftbaseError('LEVEL_UNSUPPORTED', 'a member does not understand the level', {
+      details: { level, epoch, members: old.map(({ id, name }) => (name === '' ? id : name)) },
+    })
+  }
+  if (outcome.type === 'refused' && outcome.reason === 'epochDiffers') {
+    const details = { epoch }
+    throw new RaftbaseError('MEMBERSHIP_CONFLICT', 'the membership is another one by now', {
+      details,
+    })
+  }
+  mustBeDone(outcome)
+  invariant(outcome.type === 'finalize', 'a finalize was answered as something else', {
+    type: outcome.type,
+  })
+  return { level: outcome.level, epoch }
 }
 
 export function tooLarge(bytes: number, bytesMax: number): RaftbaseError {

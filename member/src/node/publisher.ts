@@ -23,6 +23,7 @@ export class Publisher {
   #busy = false
   #stopped = false
   #retry: TimerHandle | undefined
+  #seen: MemberRecord | undefined
   #werePeerUrlsRecorded = false
 
   constructor(options: PublisherOptions) {
@@ -35,6 +36,17 @@ export class Publisher {
     this.#busy = true
     this.#retry?.cancel()
     void this.#publish()
+  }
+
+  /**
+   * Entries were applied: publishes if they changed what is recorded into something else. After a restart the state may be older
+   * than what an earlier process published last, and look right until then.
+   */
+  applied(): void {
+    const recorded = this.#options.recorded()
+    if (recorded === this.#seen) return
+    this.#seen = recorded
+    this.wake()
   }
 
   stop(): void {

@@ -58,7 +58,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const stateMachine =
     snapshot === undefined
       ? freshState(options)
-      : await restoreState(snapshots.read(snapshot.path), breather)
+      : await restoreState(snapshots.read(snapshot.path), breather, settings.knownLevel)
   const { tailBytesMax } = settings
   const tail = new ReplayedTail({ stateMachine, after: snapshot?.meta, tailBytesMax })
   const opened = await Wal.open({
@@ -102,17 +102,31 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   }
 }
 
-/** Builds a state from the chunks of a snapshot, yielding to the event loop between them. */
+/**
+ * Builds a state from the chunks of a snapshot, yielding to the event loop between them. Rejects with PROTOCOL_MISMATCH if the
+ * cluster was raised to a feature level above `knownLevel`.
+ */
 export async function restoreState(
   chunks: AsyncIterable<Uint8Array>,
   breather: Breather,
+  knownLevel: number,
 ): Promise<StateMachine> {
-  const restorer = new StateMachineRestorer()
+  const restorer = new StateMachineRestorer(knownLevel)
   for await (const chunk of chunks) {
     restorer.addChunk(chunk)
     await breather.pause()
   }
-  return restorer.finish()
+  const machine = restorer.finish()
+  if (machine.level > knownLevel) {
+    throw new RaftbaseError(
+      'PROTOCOL_MISMATCH',
+      'the state needs a newer version of this program',
+      {
+        details: { index: machine.appliedIndex, level: machine.level, known: knownLevel },
+      },
+    )
+  }
+  return machine
 }
 
 async function initialize({ directory }: RecoverOptions, isUsed: boolean): Promise<void> {
@@ -124,8 +138,9 @@ async function initialize({ directory }: RecoverOptions, isUsed: boolean): Promi
   await directory.initialize()
 }
 
-function freshState({ directory, initialMembers }: RecoverOptions): StateMachine {
-  return new StateMachine(foundersOf(directory.identity.token, initialMembers))
+function freshState({ directory, initialMembers, settings }: RecoverOptions): StateMachine {
+  const founders = foundersOf(directory.identity.token, initialMembers)
+  return new StateMachine({ ...founders, knownLevel: settings.knownLevel })
 }
 
 /** What a cluster's state says about its members when it is made of these. */

@@ -1,5 +1,6 @@
 // The tunables of a node and their defaults, derived from the two that users set: heartbeat interval and election timeout.
 
+import { FEATURE_LEVEL } from '../apply/request.ts'
 import type { RaftConfig } from '../raft/config.ts'
 
 /** Ticks in a heartbeat interval: fine enough for early elections, coarse enough to be idle. */
@@ -25,6 +26,8 @@ export interface NodeSettings {
   readonly segmentBytes: number
   readonly quotaBytes: number
   readonly publishTimeoutMs: number
+  /** The highest feature level this program understands. */
+  readonly knownLevel: number
   readonly flushSlowMs: number
   readonly flushHungMs: number
   /** Bytes of applied entries kept in memory for followers that lag, given the size of the state. */
@@ -74,6 +77,7 @@ export function nodeSettings(user: UserSettings): NodeSettings {
       return user.quotaBytes
     },
     publishTimeoutMs: 5 * electionMs,
+    knownLevel: FEATURE_LEVEL,
     flushSlowMs: electionMs,
     flushHungMs: 30 * electionMs,
     tailBytesMax: (stateBytes) => Math.min(64 * MIB, Math.max(8 * MIB, Math.floor(stateBytes / 8))),

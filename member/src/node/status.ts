@@ -87,6 +87,7 @@ export function memberStatus(parts: StatusParts): MemberStatus {
     alarms: alarmsOf(parts),
     isLogRead: true,
     featureLevel: stateMachine.level,
+    knownFeatureLevel: stateMachine.knownLevel,
     role: confState.learners.includes(memberId) ? 'learner' : raft.role,
     term: raft.term,
     leader: raft.leader,
@@ -117,9 +118,9 @@ function membersOf({ members, confState }: StateMachine): readonly ConfiguredMem
   const order = [...members.values()].toSorted(
     (a, b) => compare(a.name, b.name) || compare(a.id, b.id),
   )
-  return order.map(({ id, name, peerUrls, clientUrls, apiUrls, version }) => {
+  return order.map(({ id, name, peerUrls, clientUrls, apiUrls, version, level }) => {
     const role = confState.learners.includes(id) ? 'learner' : 'voter'
-    return { id, name, role, peerUrls, clientUrls, apiUrls, version }
+    return { id, name, role, peerUrls, clientUrls, apiUrls, version, featureLevel: level }
   })
 }
 

@@ -2,10 +2,12 @@
 
 import { RaftbaseError, hasCode } from '../../../lib/errors.ts'
 import type { MemberNode, NodeInfo } from '../node/member-node.ts'
-import type { Cluster, Nodes, TransferRequest, TransferResult } from './contract.ts'
+import type { Cluster, FinalizeResult, Nodes, TransferRequest, TransferResult } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
 import { invalid, isMemberId, jsonBody } from './json-body.ts'
 import type { Call } from './route.ts'
+
+const LEVEL_MAX = 65_535
 
 export function getNodes({ services }: Call): Answer {
   const nodes = services.node.nodes().map((node) => ({
@@ -109,6 +111,28 @@ function mustBeEpoch(call: Call): void {
   throw new RaftbaseError('MEMBERSHIP_CONFLICT', 'the membership is another one by now', {
     details: { expectedEpoch, epoch },
   })
+}
+
+/** Answers when the feature level of the cluster is what was asked for, or more. */
+export async function finalize(call: Call): Promise<Answer> {
+  const { node, limits } = call.services
+  const expectedEpoch = expectedEpochOf(call)
+  const options = call.options()
+  const bytes = await call.body({ limitBytes: limits.jsonBytesMax, overheadBytes: 0 })
+  const level = levelIn(jsonBody(bytes, call.contentType, ['level']))
+  const request = {
+    ...(level === undefined ? {} : { level }),
+    ...(expectedEpoch === undefined ? {} : { expectedEpoch }),
+  }
+  const result = await node.finalize(request, options)
+  return jsonAnswer({ featureLevel: result.level, epoch: result.epoch } satisfies FinalizeResult)
+}
+
+function levelIn({ level }: Readonly<Record<string, unknown>>): number | undefined {
+  if (level === undefined) return undefined
+  const isLevel = typeof level === 'number' && Number.isInteger(level) && level >= 0
+  if (!isLevel || level > LEVEL_MAX) throw invalid('level', `a whole number up to ${LEVEL_MAX}`)
+  return level
 }
 
 /** Tells the client whom to ask instead. */

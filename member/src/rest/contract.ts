@@ -87,6 +87,7 @@ export const ConfiguredMemberSchema = Type.Object({
   clientUrls: strings('Where etcd clients reach it.'),
   apiUrls: strings('Where this API of it is.'),
   version: Type.String({ description: 'Of raftbase; empty while unknown.' }),
+  featureLevel: Type.Optional(count('The highest it understands, as far as it has told.')),
 })
 export type ConfiguredMember = Static<typeof ConfiguredMemberSchema>
 
@@ -173,7 +174,12 @@ export const StatusSchema = Type.Object({
   incarnation: Type.Optional(count('How often this member was started on a blank disk.')),
   version: Type.String(),
   storageFormatVersion: count('Of the files this version writes.'),
-  featureLevel: Type.Optional(count('What every member of the cluster understands.')),
+  knownFeatureLevel: Type.Optional(count('The highest that this version understands.')),
+  featureLevel: Type.Optional(
+    count(
+      'Of the cluster, as POST /cluster/finalize raised it: what its requests and files may need.',
+    ),
+  ),
   state,
   startupPhase,
   dataDirectory: DataDirectorySchema,
@@ -237,6 +243,26 @@ export const MembershipSchema = Type.Object({
   }),
 })
 export type Membership = Static<typeof MembershipSchema>
+
+export const FinalizeRequestSchema = Type.Object(
+  {
+    level: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 65_535,
+        description: 'The highest that every member understands, if absent.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type FinalizeRequest = Static<typeof FinalizeRequestSchema>
+
+export const FinalizeResultSchema = Type.Object({
+  featureLevel: count('Of the cluster from now on.'),
+  epoch: count('Log index of the newest change of the membership.'),
+})
+export type FinalizeResult = Static<typeof FinalizeResultSchema>
 
 export const AddMemberRequestSchema = Type.Object(
   {

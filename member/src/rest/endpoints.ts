@@ -44,6 +44,7 @@ export const ENDPOINTS = [
     methods: ['POST'],
     ...change,
   },
+  { id: 'finalize', path: '/cluster/finalize', methods: ['POST'], ...change },
   { id: 'getMembers', path: '/cluster/members', ...read, parameters: [] },
   { id: 'addMember', path: '/cluster/members', methods: ['POST'], ...change },
   { id: 'removeMember', path: MEMBER_PATH, methods: ['DELETE'], ...change },

@@ -6,6 +6,8 @@ import {
   AddMemberRequestSchema,
   ClusterSchema,
   DeleteResultSchema,
+  FinalizeRequestSchema,
+  FinalizeResultSchema,
   MembershipSchema,
   NodesSchema,
   ProblemSchema,
@@ -27,6 +29,8 @@ const API_VERSION = '1.0.0'
 const SCHEMAS = {
   Cluster: ClusterSchema,
   DeleteResult: DeleteResultSchema,
+  FinalizeRequest: FinalizeRequestSchema,
+  FinalizeResult: FinalizeResultSchema,
   AddMemberRequest: AddMemberRequestSchema,
   Membership: MembershipSchema,
   Nodes: NodesSchema,
@@ -120,6 +124,15 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
     body: {
       required: false,
       content: { 'application/json': { schema: reference('TransferRequest') } },
+    },
+  },
+  finalize: {
+    summary: 'Raise the feature level of the cluster, after which no older version can take part',
+    ok: json('FinalizeResult', 'It is so high, or was higher already. Safe to repeat.'),
+    problems: [...CHANGE_PROBLEMS, 507],
+    body: {
+      required: false,
+      content: { 'application/json': { schema: reference('FinalizeRequest') } },
     },
   },
   getMembers: {

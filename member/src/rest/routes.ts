@@ -1,6 +1,6 @@
 // Endpoints with their handlers.
 
-import { getCluster, getNodes, postLeader } from './cluster.ts'
+import { finalize, getCluster, getNodes, postLeader } from './cluster.ts'
 import { ENDPOINTS, type EndpointId, KV_PATH } from './endpoints.ts'
 import {
   getHealth,
@@ -35,6 +35,7 @@ const HANDLERS = {
   getCluster,
   getNodes,
   transferLeader: postLeader,
+  finalize,
   getMembers,
   addMember,
   removeMember,

@@ -15,6 +15,7 @@ export function getStatus({ services }: Call): Answer {
     name: status.name,
     version: status.version,
     storageFormatVersion: status.storageFormatVersion,
+    knownFeatureLevel: status.knownFeatureLevel,
     state: status.state,
     startupPhase: status.startupPhase,
     dataDirectory: status.dataDirectory,

@@ -25,7 +25,7 @@ export interface Request {
   readonly sequence: number
   /** The space quota its proposer runs with; 0 is 2 GiB. It travels with the request so that all members judge alike. */
   readonly quotaBytes: number
-  /** The feature level this request needs; members refuse it alike unless every one of them has reached it. */
+  /** The feature level this request needs; members refuse it alike unless the cluster's was raised so far. */
   readonly level: number
   readonly op:
     | { readonly type: 'put'; readonly value: PutRequest }
@@ -33,6 +33,7 @@ export interface Request {
     | { readonly type: 'txn'; readonly value: TxnRequest }
     | { readonly type: 'compaction'; readonly value: CompactionRequest }
     | { readonly type: 'memberAttributes'; readonly value: MemberRecord }
+    | { readonly type: 'finalize'; readonly value: FinalizeRequest }
     | undefined
 }
 
@@ -100,6 +101,13 @@ export function writeRequest(w: Writer, m: Request): void {
       w.end(mark)
       break
     }
+    case 'finalize': {
+      w.byte(82)
+      const mark = w.begin()
+      writeFinalizeRequest(w, m.op.value)
+      w.end(mark)
+      break
+    }
     default:
   }
 }
@@ -154,6 +162,12 @@ export function readRequest(r: Reader): Request {
         r.leave(outerEnd)
         break
       }
+      case 82: {
+        const outerEnd = r.enter()
+        op = { type: 'finalize', value: readFinalizeRequest(r) }
+        r.leave(outerEnd)
+        break
+      }
       default:
         r.skip(tag)
     }
@@ -169,6 +183,70 @@ export function encodeRequest(m: Request): Uint8Array {
 
 export function decodeRequest(bytes: Uint8Array): Request {
   return readRequest(new Reader(bytes))
+}
+
+/** Raises the feature level of the cluster; refused while a member does not understand it. Part of level 0. */
+export interface FinalizeRequest {
+  readonly level: number
+  /** Refused in any other membership than that of this epoch, if there is one. */
+  readonly hasEpoch: boolean
+  readonly epoch: number
+}
+
+/** A FinalizeRequest with every field that `fields` does not name at its default. */
+export function newFinalizeRequest(fields: Partial<FinalizeRequest> = {}): FinalizeRequest {
+  return {
+    level: fields.level ?? 0,
+    hasEpoch: fields.hasEpoch ?? false,
+    epoch: fields.epoch ?? 0,
+  }
+}
+
+export function writeFinalizeRequest(w: Writer, m: FinalizeRequest): void {
+  if (m.level !== 0) {
+    w.byte(8)
+    w.uint32(m.level)
+  }
+  if (m.hasEpoch) {
+    w.byte(16)
+    w.bool(m.hasEpoch)
+  }
+  if (m.epoch !== 0) {
+    w.byte(24)
+    w.safeUint(m.epoch)
+  }
+}
+
+export function readFinalizeRequest(r: Reader): FinalizeRequest {
+  let level = 0
+  let hasEpoch = false
+  let epoch = 0
+  for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
+    switch (tag) {
+      case 8:
+        level = r.uint32()
+        break
+      case 16:
+        hasEpoch = r.bool()
+        break
+      case 24:
+        epoch = r.safeUint()
+        break
+      default:
+        r.skip(tag)
+    }
+  }
+  return { level, hasEpoch, epoch }
+}
+
+export function encodeFinalizeRequest(m: FinalizeRequest): Uint8Array {
+  const w = new Writer()
+  writeFinalizeRequest(w, m)
+  return w.finish()
+}
+
+export function decodeFinalizeRequest(bytes: Uint8Array): FinalizeRequest {
+  return readFinalizeRequest(new Reader(bytes))
 }
 
 /** What the cluster knows about a member beside its part in quorums. */

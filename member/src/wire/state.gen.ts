@@ -16,6 +16,8 @@ export interface StateHeader {
   readonly membershipEpoch: number
   /** Members that were removed: their ids never come back. */
   readonly removed: readonly string[]
+  /** The feature level of the cluster. */
+  readonly level: number
 }
 
 /** A StateHeader with every field that `fields` does not name at its default. */
@@ -26,6 +28,7 @@ export function newStateHeader(fields: Partial<StateHeader> = {}): StateHeader {
     members: fields.members ?? [],
     membershipEpoch: fields.membershipEpoch ?? 0,
     removed: fields.removed ?? [],
+    level: fields.level ?? 0,
   }
 }
 
@@ -56,6 +59,10 @@ export function writeStateHeader(w: Writer, m: StateHeader): void {
     for (const item of m.removed) w.hexId(item)
     w.end(mark)
   }
+  if (m.level !== 0) {
+    w.byte(48)
+    w.uint32(m.level)
+  }
 }
 
 export function readStateHeader(r: Reader): StateHeader {
@@ -64,6 +71,7 @@ export function readStateHeader(r: Reader): StateHeader {
   const members: MemberRecord[] = []
   let membershipEpoch = 0
   const removed: string[] = []
+  let level = 0
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     switch (tag) {
       case 8:
@@ -93,11 +101,14 @@ export function readStateHeader(r: Reader): StateHeader {
         r.leave(outerEnd)
         break
       }
+      case 48:
+        level = r.uint32()
+        break
       default:
         r.skip(tag)
     }
   }
-  return { format, meta, members, membershipEpoch, removed }
+  return { format, meta, members, membershipEpoch, removed, level }
 }
 
 export function encodeStateHeader(m: StateHeader): Uint8Array {

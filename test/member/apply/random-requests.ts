@@ -124,7 +124,7 @@ function randomOp(prng: Prng, revision: number, depth: number): TxnOp {
 
 /** `revision` is the store's, roughly: what the numbers are chosen around. */
 export function randomBody(prng: Prng, revision: number): RequestBody {
-  switch (prng.next(12)) {
+  switch (prng.next(13)) {
     case 0:
     case 1:
     case 2:
@@ -151,6 +151,12 @@ export function randomBody(prng: Prng, revision: number): RequestBody {
         level: 0,
       }
     }
+    case 9:
+      return {
+        type: 'finalize',
+        level: prng.next(3),
+        epoch: prng.next(2) === 0 ? undefined : prng.next(50),
+      }
     default:
       return { type: 'put', ...randomPut(prng) }
   }

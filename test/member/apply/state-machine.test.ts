@@ -44,11 +44,20 @@ function conf(changes: Partial<ConfState>): ConfState {
 
 /** A state machine of members A and B that counts the entries by itself. */
 class Harness {
-  readonly machine = new StateMachine({
-    members: [record(A), record(B)],
-    confState: conf({ voters: [A, B] }),
-  })
+  readonly machine: StateMachine
   sequence = 0
+
+  constructor(knownLevel = 0) {
+    this.machine = new StateMachine({
+      members: [record(A), record(B)],
+      confState: conf({ voters: [A, B] }),
+      knownLevel,
+    })
+  }
+
+  tellLevels(level: number): void {
+    for (const id of [A, B]) this.apply({ type: 'memberAttributes', ...record(id, { level }) })
+  }
 
   applyData(data: Uint8Array): ApplyOutcome | undefined {
     const result = this.machine.applyNormal(this.machine.appliedIndex + 1, 1, data)
@@ -232,12 +241,13 @@ function atLevel(level: number, op: wire.Request['op']): Uint8Array {
 describe('entries that not every member understands', () => {
   const put = { type: 'put', value: newPutRequest({ key: Buffer.from('k') }) } as const
 
-  test('a request above the level of any member is refused by all, also by those that understand it', () => {
+  test('a request above the level of the cluster is refused by all, also by those that understand it', () => {
     const harness = new Harness()
     expect(harness.applyData(atLevel(1, put))).toMatchObject({ reason: 'unsupported' })
-    harness.applyData(atLevel(0, { type: 'memberAttributes', value: record(A, { level: 1 }) }))
-    expect(harness.applyData(atLevel(1, put))).toMatchObject({ reason: 'unsupported' })
-    expect(harness.machine.store.revision).toBe(1)
+    const able = new Harness(1)
+    able.tellLevels(1)
+    expect(able.applyData(atLevel(1, put))).toMatchObject({ reason: 'unsupported' })
+    expect([harness.machine.store.revision, able.machine.store.revision]).toEqual([1, 1])
   })
 
   test('a kind of request this version does not know is refused, and its sender told', () => {
@@ -271,16 +281,84 @@ describe('entries that not every member understands', () => {
   })
 
   test('a member that was downgraded below what the log needs stops instead of diverging', () => {
-    const harness = new Harness()
-    for (const id of [A, B]) {
-      harness.applyData(atLevel(0, { type: 'memberAttributes', value: record(id, { level: 1 }) }))
-    }
+    const able = new Harness(1)
+    able.tellLevels(1)
+    able.apply({ type: 'finalize', level: 1, epoch: undefined })
     const unreadable = Buffer.concat([atLevel(1, put), Buffer.from([0xff])])
     for (const data of [atLevel(1, put), unreadable]) {
-      expect(() => harness.applyData(data)).toThrow(
+      const downgraded = restore(streamOf(able.machine), 0)
+      expect(() => downgraded.applyNormal(downgraded.appliedIndex + 1, 1, data)).toThrow(
         expect.objectContaining({ code: 'PROTOCOL_MISMATCH' }),
       )
     }
+  })
+})
+
+const finalize = (level: number, epoch?: number) => ({ type: 'finalize', level, epoch }) as const
+
+describe('the feature level of the cluster', () => {
+  const put = { type: 'put', value: newPutRequest({ key: Buffer.from('k') }) } as const
+  test('is raised by a request alone, and from then on requests that need it are applied', () => {
+    const harness = new Harness(2)
+    harness.tellLevels(2)
+    expect([harness.machine.level, harness.machine.commonLevel]).toEqual([0, 2])
+    expect(harness.apply(finalize(1))).toEqual({ type: 'finalize', level: 1 })
+    expect(harness.applyData(atLevel(1, put))).toMatchObject({ type: 'put' })
+    expect(harness.applyData(atLevel(2, put))).toMatchObject({ reason: 'unsupported' })
+  })
+
+  test('is not raised while a member does not understand it, or has not told', () => {
+    const harness = new Harness(1)
+    expect(harness.apply(finalize(1))).toMatchObject({ reason: 'levelTooHigh' })
+    harness.apply({ type: 'memberAttributes', ...record(A, { level: 1 }) })
+    expect(harness.apply(finalize(1))).toMatchObject({ reason: 'levelTooHigh' })
+    harness.apply({ type: 'memberAttributes', ...record(B, { level: 1 }) })
+    harness.changeMembers(conf({ voters: [A, B], learners: [C] }), new Uint8Array(0))
+    expect(harness.apply(finalize(1))).toMatchObject({ reason: 'levelTooHigh' })
+    harness.changeMembers(conf({ voters: [A, B] }), new Uint8Array(0))
+    expect(harness.apply(finalize(1))).toEqual({ type: 'finalize', level: 1 })
+  })
+
+  test('is raised in the membership that is meant and in no other', () => {
+    const harness = new Harness(1)
+    harness.tellLevels(1)
+    harness.changeMembers(conf({ voters: [A] }), new Uint8Array(0))
+    const { membershipEpoch } = harness.machine
+    expect(harness.apply(finalize(1, 0))).toMatchObject({ reason: 'epochDiffers' })
+    expect(harness.machine.level).toBe(0)
+    expect(harness.apply(finalize(1, membershipEpoch))).toEqual({ type: 'finalize', level: 1 })
+  })
+
+  test('stays as it was raised: a repeated request is done, in any membership; a lower one changes nothing', () => {
+    const harness = new Harness(2)
+    harness.tellLevels(2)
+    harness.apply(finalize(2, 0))
+    harness.changeMembers(conf({ voters: [A, B], learners: [C] }), new Uint8Array(0))
+    for (const request of [finalize(2, 0), finalize(1), finalize(0)]) {
+      expect(harness.apply(request)).toEqual({ type: 'finalize', level: 2 })
+    }
+    expect(harness.machine.level).toBe(2)
+  })
+
+  test('is part of the state: of its hash, of snapshots and of what is made of them', () => {
+    const [raised, plain] = [new Harness(1), new Harness(1)]
+    for (const harness of [raised, plain]) harness.tellLevels(1)
+    raised.apply(finalize(1))
+    plain.apply(finalize(0))
+    expect(raised.machine.hash()).not.toBe(plain.machine.hash())
+    const restored = restore(streamOf(raised.machine), 1)
+    expect([restored.level, restored.hash()]).toEqual([1, raised.machine.hash()])
+    const founders = { members: [record(C)], confState: conf({ voters: [C] }) }
+    const refounded = restored.refound({ ...founders, raiseRevisionBy: 0, compacts: false })
+    expect(refounded.level).toBe(1)
+  })
+
+  test('a member that does not understand what the others were raised to stops', () => {
+    const harness = new Harness(0)
+    harness.tellLevels(1)
+    expect(() => harness.apply(finalize(1))).toThrow(
+      expect.objectContaining({ code: 'PROTOCOL_MISMATCH' }),
+    )
   })
 })
 
@@ -299,8 +377,8 @@ function sample(): Harness {
   return harness
 }
 
-function restore(bytes: Uint8Array): StateMachine {
-  const restorer = new StateMachineRestorer()
+function restore(bytes: Uint8Array, knownLevel = 0): StateMachine {
+  const restorer = new StateMachineRestorer(knownLevel)
   restorer.addChunk(bytes)
   return restorer.finish()
 }

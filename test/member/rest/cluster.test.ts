@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { parseTransferRequest } from '../../../member/src/rest/cluster.ts'
 import {
   ClusterSchema,
+  FinalizeResultSchema,
   NodesSchema,
   ProblemSchema,
   StatusSchema,
@@ -285,5 +286,49 @@ describe('POST /cluster/leader', () => {
     node.mode = 'stuck'
     const got = await app.inject({ method: 'POST', url: '/cluster/leader?timeout=20ms' })
     expect([got.statusCode, got.json<Record<string, unknown>>()['code']]).toEqual([504, 'TIMEOUT'])
+  })
+})
+
+const post = (app: ReturnType<typeof testApp>['app'], url: string, payload?: string) =>
+  app.inject({
+    method: 'POST',
+    url,
+    ...(payload === undefined ? {} : { headers: json, payload }),
+  })
+
+describe('POST /cluster/finalize', () => {
+  test('raises the level to what every member understands, or to the one that is named', async () => {
+    const { app, node } = testApp()
+    const got = await post(app, '/cluster/finalize')
+    expect([got.statusCode, got.json()]).toEqual([200, { featureLevel: 1, epoch: node.epoch }])
+    const named = await post(app, '/cluster/finalize', '{"level":3}')
+    expect(Value.Errors(FinalizeResultSchema, named.json())).toEqual([])
+    expect(named.json()).toMatchObject({ featureLevel: 3 })
+    expect(node.asked).toEqual(['finalize {}', 'finalize {"level":3}'])
+  })
+
+  test('in the membership that is meant', async () => {
+    const { app, node } = testApp()
+    await post(app, '/cluster/finalize?expectedEpoch=7')
+    expect(node.asked).toEqual(['finalize {"expectedEpoch":7}'])
+    expect((await post(app, '/cluster/finalize?expectedEpoch=x')).statusCode).toBe(400)
+  })
+
+  test.each([
+    '{"level":-1}',
+    '{"level":1.5}',
+    '{"level":"1"}',
+    '{"level":65536}',
+    '{"lvl":1}',
+    '[]',
+    '{',
+  ])('a body of %s is refused and nobody is asked', async (payload) => {
+    const { app, node } = testApp()
+    const got = await post(app, '/cluster/finalize', payload)
+    expect([got.statusCode, got.json()]).toEqual([
+      400,
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', outcome: 'notApplied' }),
+    ])
+    expect(node.asked).toEqual([])
   })
 })

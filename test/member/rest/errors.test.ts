@@ -53,6 +53,7 @@ describe('problem documents (RFC 9457)', () => {
       'NO_SPACE',
       'MEMBERSHIP_CONFLICT',
       'MEMBERSHIP_UNSAFE',
+      'LEVEL_UNSUPPORTED',
       'CERTIFICATE_REFUSED',
     ]
     const readsOnly: readonly string[] = [
