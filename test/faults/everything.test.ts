@@ -2,7 +2,8 @@
 // the tests; RAFTBASE_FAULT_SECONDS makes it minutes or a night, RAFTBASE_FAULT_SEED chooses other faults.
 
 import { expect, test, vi } from 'vitest'
-import { IS_LONG } from './support/duration.ts'
+import { Churn } from './support/churn.ts'
+import { IS_LONG, LEFT_TO_LONG } from './support/duration.ts'
 import { FaultRun } from './support/fault-run.ts'
 import { Nemesis } from './support/nemesis.ts'
 
@@ -28,6 +29,36 @@ test.each(IS_LONG ? [3, 1, 5] : [3, 1])(
         await nemesis.rage(seconds * 1000)
         run.note('seed and faults', `${SEED}: ${nemesis.summary}`)
         expect(nemesis.counts.size, 'kinds of faults that happened').toBeGreaterThan(3)
+      },
+    )
+  },
+)
+
+if (!IS_LONG) console.log(`skipped, F57 with changes of membership: ${LEFT_TO_LONG}`)
+test.runIf(IS_LONG)(
+  'a membership that changes all the while stays one cluster (F50 to F53, F57)',
+  async () => {
+    await FaultRun.scenario(
+      'F57 membership',
+      {
+        members: 3,
+        spares: 1,
+        flags: ['-snapshot-log-bytes=65536'],
+        environment: { RAFTBASE_FAILPOINTS: '' },
+        load: { workers: 6, keys: 4, valueBytes: 600, timeoutMs: 2000 },
+      },
+      async (run) => {
+        const nemesis = new Nemesis(run, SEED + 7)
+        const churn = new Churn(run, nemesis)
+        let isOver = false
+        const changing = churn.goOn(() => isOver)
+        await Promise.race([nemesis.rage(SECONDS * 1000), changing])
+        isOver = true
+        await changing
+        const { promoted, unanswered } = churn
+        run.note('seed and faults', `${SEED}: ${nemesis.summary}`)
+        run.note('changes', `${promoted} times in and out, ${unanswered} calls without an answer`)
+        expect(promoted).toBeGreaterThan(0)
       },
     )
   },

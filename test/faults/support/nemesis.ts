@@ -71,6 +71,16 @@ export class Nemesis {
     return member
   }
 
+  isTaken(member: MemberProcess): boolean {
+    return this.#taken.has(member)
+  }
+
+  /** Takes this one as soon as nothing else is done to it. */
+  async hold(member: MemberProcess): Promise<void> {
+    while (this.#taken.has(member)) await this.wait(5, 20)
+    this.#taken.add(member)
+  }
+
   free(member: MemberProcess): void {
     this.#taken.delete(member)
   }
