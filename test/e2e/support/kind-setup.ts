@@ -58,7 +58,7 @@ async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise
   // Both end before either's failure is told: what is half made could not be removed.
   await Promise.allSettled([built, created])
   await built
-  await loadImages([RUN.memberImage, RUN.operatorImage], await created)
+  await loadImages([RUN.memberImage, RUN.nextMemberImage, RUN.operatorImage], await created)
   const namespaces = [RUN.operatorNamespace, ...SCENARIOS.map(namespaceOf)]
   if (current) undo.push(() => removeNamespaces(namespaces))
   for (const name of namespaces) await createNamespace(name)
@@ -72,6 +72,7 @@ async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise
 async function buildImages(): Promise<void> {
   await timed('images built', async () => {
     await run('make', ['--no-print-directory', 'images'], 540_000)
+    await run('docker', ['tag', RUN.memberImage, RUN.nextMemberImage], 20_000)
   })
 }
 

@@ -26,6 +26,8 @@ export interface RaftClusterObject {
     readonly ready?: string
     readonly replicas?: number
     readonly votingMembers?: number
+    readonly updatedReplicas?: number
+    readonly rollbackVersion?: string
     readonly operation?: { readonly type: string; readonly step: string; readonly message?: string }
     readonly clusterId?: string
     readonly leader?: { readonly name: string; readonly term: number }

@@ -12,6 +12,7 @@ export const SCENARIOS = [
   'pod-unschedulable',
   'scaling',
   'member-lost',
+  'upgrade',
   'node-drained',
   'deletion',
   'operator-reinstalled',
@@ -23,11 +24,16 @@ export interface Run {
   readonly cluster: 'kind' | 'current'
   readonly id: string
   readonly memberImage: string
+  /** The same program under the tag of a later version: what matters to an upgrade is that it is another image. */
+  readonly nextVersion: string
+  readonly nextMemberImage: string
   readonly operatorImage: string
   /** Namespace and name of the Helm release. */
   readonly operatorNamespace: string
   readonly release: string
 }
+
+const NEXT_VERSION = VERSION.replace(/\d+$/, (patch) => String(Number(patch) + 1))
 
 /** Read each time: this module may be loaded before the setup has decided. */
 export const RUN: Run = {
@@ -43,6 +49,8 @@ export const RUN: Run = {
     return `raftbase-e2e-${this.id}`
   },
   memberImage: `raftbase/member:${VERSION}`,
+  nextVersion: NEXT_VERSION,
+  nextMemberImage: `raftbase/member:${NEXT_VERSION}`,
   operatorImage: `raftbase/operator:${VERSION}`,
   release: 'raftbase',
 }

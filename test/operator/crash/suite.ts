@@ -1,5 +1,5 @@
 // The harness of the crash suite: the operator killed before and after each change it makes, restarted with empty memory and
-// fresh caches, and every time the same end. RAFTBASE_SEEDS widens the search, RAFTBASE_FAULT_ROUNDS tries every point.
+// fresh caches, and every time the same end. RAFTBASE_SEEDS widens the search, RAFTBASE_FAULTS=long tries every point.
 
 import { describe, expect, test } from 'vitest'
 import { phaseTold, replicasOf, STATEFUL_SET } from './scene.ts'
@@ -7,7 +7,7 @@ import { tagsOf } from './sim-kubernetes.ts'
 import { World, type WorldOptions } from './world.ts'
 
 const SEEDS = Number(process.env['RAFTBASE_SEEDS'] ?? 1)
-const isExhaustive = process.env['RAFTBASE_FAULT_ROUNDS'] !== undefined
+const isExhaustive = process.env['RAFTBASE_FAULTS'] === 'long'
 const CRASHES_MAX = 400
 /** Of one test: every point of a long scenario takes minutes. */
 const TIMEOUT_MS = isExhaustive ? 1_200_000 : 120_000
@@ -17,7 +17,7 @@ export type NamedScenario = readonly [
   name: string,
   spec: WorldOptions['spec'],
   scenario: Scenario,
-  /** One in so many points of a crash is tried; all of them with RAFTBASE_FAULT_ROUNDS. */
+  /** One in so many points of a crash is tried; all of them with RAFTBASE_FAULTS=long. */
   stride: number,
 ]
 
