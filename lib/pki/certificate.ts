@@ -48,6 +48,7 @@ export interface CertificateRequest extends Validity {
 const OID = {
   ecPublicKey: '1.2.840.10045.2.1',
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
+  rsaWithSha256: '1.2.840.113549.1.1.11',
   commonName: '2.5.4.3',
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -59,7 +60,12 @@ const OID = {
   client: '1.3.6.1.5.5.7.3.2',
 } as const
 
-const SIGNATURE_ALGORITHM = sequence(objectIdentifier(OID.ecdsaWithSha256))
+/** By the kind of key that signs. */
+const SIGNATURE_ALGORITHMS: Readonly<Record<string, Buffer | undefined>> = {
+  ec: sequence(objectIdentifier(OID.ecdsaWithSha256)),
+  // With a NULL, which RFC 4055 demands.
+  rsa: sequence(objectIdentifier(OID.rsaWithSha256), Buffer.from([0x05, 0x00])),
+}
 const KEY_USAGE_SIGN = bits(0x80, 7)
 /** keyCertSign and cRLSign. */
 const KEY_USAGE_AUTHORITY = bits(0x06, 1)
@@ -79,7 +85,7 @@ export function createAuthority(
   return issue({ request, subject, extensions, key, issuer: { name: subject, ...key } })
 }
 
-/** A certificate with a new key, signed by `authority`, whose key must be on an elliptic curve. */
+/** A certificate with a new key, signed by `authority`, whose key is on an elliptic curve or RSA. */
 export function issueCertificate(
   request: CertificateRequest,
   authority: CertificatePair,
@@ -132,11 +138,12 @@ function issue(options: {
 }): CertificatePair {
   const { request, subject, key, issuer } = options
   const { notBeforeMs, notAfterMs } = request
+  const algorithm = algorithmOf(issuer.privateKey)
   const body = sequence(
     der(contextTag(0), unsigned(Buffer.from([2]))),
     // The key is new, so its hash is a number nobody else has: no authority signs the same serial number twice.
     unsigned(serialOf(key.spki)),
-    SIGNATURE_ALGORITHM,
+    algorithm,
     issuer.name,
     sequence(time(notBeforeMs), time(notAfterMs)),
     subject,
@@ -151,11 +158,18 @@ function issue(options: {
     ),
   )
   const signature = sign('sha256', body, issuer.privateKey)
-  const certificate = sequence(body, SIGNATURE_ALGORITHM, bitString(signature))
+  const certificate = sequence(body, algorithm, bitString(signature))
   return {
     certificate: pemOf('CERTIFICATE', certificate),
     key: key.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
   }
+}
+
+/** Throws a TypeError for a key that we do not sign with. */
+function algorithmOf({ asymmetricKeyType }: KeyObject): Buffer {
+  const algorithm = SIGNATURE_ALGORITHMS[asymmetricKeyType ?? '']
+  if (algorithm === undefined) throw new TypeError('key of the authority is neither EC nor RSA')
+  return algorithm
 }
 
 function leafExtensions(request: CertificateRequest): Buffer[] {
@@ -202,7 +216,7 @@ function nameOf(commonName: string): Buffer {
 /** The authority's name and key identifier as its certificate has them: the chain is built by comparing both. */
 function readIssuer({ certificate, key }: CertificatePair): Issuer {
   const privateKey = createPrivateKey(key)
-  if (privateKey.asymmetricKeyType !== 'ec') throw new TypeError('key of the authority is not EC')
+  algorithmOf(privateKey)
   const { raw } = new X509Certificate(certificate)
   const [body] = readInside(readOne(raw), TAG.sequence)
   const fields = readInside(body, TAG.sequence)

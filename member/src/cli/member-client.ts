@@ -130,7 +130,15 @@ export class MemberClient {
     const { ca, cert, key } = this.#tls ?? {}
     // Loaded only now: most commands never need it.
     const { Agent: SecureAgent } = process.getBuiltinModule('node:https')
-    this.#secureAgent ??= new SecureAgent({ keepAlive: true, maxSockets: 4, ca, cert, key })
+    this.#secureAgent ??= new SecureAgent({
+      keepAlive: true,
+      maxSockets: 4,
+      ca,
+      cert,
+      key,
+      // As Go's programs do: an authority that is given counts, whoever signed it.
+      allowPartialTrustChain: true,
+    })
     return this.#secureAgent
   }
 

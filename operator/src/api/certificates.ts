@@ -45,6 +45,12 @@ export function authorityName(cluster: string): string {
   return `${cluster}-ca`
 }
 
+/** The Secret with the authority that the user gives; undefined where the operator makes one. */
+export function givenAuthority({ spec }: RaftCluster): string | undefined {
+  // The schema holds both parts to the same.
+  return (spec.tls?.peer ?? spec.tls?.client)?.secretRef?.name
+}
+
 export function leafName(cluster: string, use: LeafUse): string {
   return `${cluster}-${use}-tls`
 }

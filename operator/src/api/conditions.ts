@@ -92,6 +92,7 @@ export const CONDITION_REASONS = {
     'NotInForce',
     'RotationInProgress',
     'Expiring',
+    'IssuerNotReady',
     'AuthorityDamaged',
     'NameConflict',
   ],

@@ -73,8 +73,10 @@ export interface DisruptionSpec {
 }
 
 export interface TlsUseSpec {
-  /** Where certificates come from: an authority of the cluster's own. */
-  readonly source: 'SelfManaged'
+  /** Where the authority comes from that signs: made for the cluster, or given in a Secret. */
+  readonly source: 'SelfManaged' | 'Secret'
+  /** With the certificate and the key of an authority; of source Secret. */
+  readonly secretRef?: { readonly name: string }
   /** How long each certificate is good for, in hours. */
   readonly duration: string
 }

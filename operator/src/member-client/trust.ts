@@ -31,6 +31,7 @@ export class MemberTrust {
   of(url: URL): https.RequestOptions {
     const found = this.#byHost.get(url.hostname.replace(/^\[|\]$/g, ''))
     if (found === undefined) throw Object.assign(new Error('no certificates'), { code: 'NO_TRUST' })
-    return { ...found }
+    // The authority that is trusted may be signed by another one itself.
+    return { ...found, allowPartialTrustChain: true }
   }
 }

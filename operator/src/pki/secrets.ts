@@ -34,6 +34,22 @@ export function readAuthority(secret: KubeObject): AuthorityFacts | undefined {
   }
 }
 
+/** What a user's Secret holds; in words what is wrong with it. */
+export function readGiven(secret: KubeObject | undefined): {
+  readonly certificate?: CertificateFacts
+  readonly problem?: string
+} {
+  if (secret === undefined) return { problem: 'there is no such Secret' }
+  const pair = readPair(secret, 'tls')
+  if (pair === undefined) return { problem: 'tls.crt and tls.key are no certificate with its key' }
+  if (!new X509Certificate(pair.certificate).ca) {
+    return { problem: 'tls.crt is not the certificate of an authority' }
+  }
+  const kind = createPrivateKey(pair.key).asymmetricKeyType
+  if (kind !== 'ec' && kind !== 'rsa') return { problem: 'the key is neither EC nor RSA' }
+  return { certificate: factsOf(pair.certificate) }
+}
+
 /** `authority` is the Secret that may have signed it. */
 export function readLeaf(secret: KubeObject, authority: KubeObject | undefined): LeafFacts {
   const pair = readPair(secret, 'tls')
@@ -52,12 +68,13 @@ export function readLeaf(secret: KubeObject, authority: KubeObject | undefined):
   }
 }
 
-export function newAuthority(cluster: string, nowMs: number): SecretData {
-  return authorityFields('tls', makeAuthority(cluster, nowMs))
+/** Made, or taken from `given`. */
+export function newAuthority(cluster: string, nowMs: number, given?: KubeObject): SecretData {
+  return authorityFields('tls', takenOrMade(cluster, nowMs, given))
 }
 
-export function nextAuthority(cluster: string, nowMs: number): SecretData {
-  return authorityFields('next', makeAuthority(cluster, nowMs))
+export function nextAuthority(cluster: string, nowMs: number, given?: KubeObject): SecretData {
+  return authorityFields('next', takenOrMade(cluster, nowMs, given))
 }
 
 /** The next one signs from now on, the one before is still trusted. */
@@ -98,6 +115,13 @@ export function connectWith(
   return ca === undefined || pair === undefined
     ? undefined
     : { ca, cert: pair.certificate, key: pair.key }
+}
+
+function takenOrMade(cluster: string, nowMs: number, given?: KubeObject): CertificatePair {
+  if (given === undefined) return makeAuthority(cluster, nowMs)
+  const { certificate, key } = mustReadPair(given, 'tls')
+  // Behind it may stand the chain up to its root, which is nobody to trust here.
+  return { certificate: certificatesIn(certificate)[0]!.toString(), key }
 }
 
 function makeAuthority(cluster: string, nowMs: number): CertificatePair {

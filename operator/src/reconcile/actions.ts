@@ -66,8 +66,9 @@ export type Action =
 
 /** Keys and certificates are made where the order is carried out: a plan has no secrets. */
 export type CertificateOrder =
-  | { readonly kind: 'newAuthority' }
-  | { readonly kind: 'nextAuthority'; readonly wish?: string }
+  /** `from`: the Secret it is taken from instead of being made. */
+  | { readonly kind: 'newAuthority'; readonly from?: string }
+  | { readonly kind: 'nextAuthority'; readonly wish?: string; readonly from?: string }
   | { readonly kind: 'promoteAuthority' }
   | { readonly kind: 'forgetPrevious' }
   | { readonly kind: 'leaf'; readonly leaf: LeafOrder }

@@ -3,7 +3,13 @@
 
 import { unreachable } from '../../../lib/assert.ts'
 import type { Clock } from '../../../lib/clock.ts'
-import { authorityName, leafName, leavesOf, type LeafUse } from '../api/certificates.ts'
+import {
+  authorityName,
+  givenAuthority,
+  leafName,
+  leavesOf,
+  type LeafUse,
+} from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
 import {
   AUTHORITY_SINCE_ANNOTATION,
@@ -24,6 +30,7 @@ import {
   nextAuthority,
   promotedAuthority,
   readAuthority,
+  readGiven,
   readLeaf,
   type SecretData,
   trustOf,
@@ -38,7 +45,10 @@ type CertificateAction = Extract<Action, { type: 'writeCertificate' }>
 
 interface Remembered {
   readonly atMs: number
+  /** Names of the Secrets: another spec may want others. */
+  readonly names: string
   readonly authority: KubeObject | undefined
+  readonly given: KubeObject | undefined
   readonly leaves: ReadonlyMap<LeafUse, KubeObject | undefined>
 }
 
@@ -75,13 +85,15 @@ export class Certificates {
     if (orders.length === 0) return undefined
     const known = this.#remembered.get(uid)
     const isNew = known !== undefined && this.#nowMs() - known.atMs < READ_AGAIN_MS
-    const secrets = isNew ? known : await this.#read(cluster, signal)
+    const isSame = known?.names === namesOf(cluster)
+    const secrets = isNew && isSame ? known : await this.#read(cluster, signal)
     this.#remembered.set(uid, secrets)
-    const { authority, leaves } = secrets
+    const { authority, leaves, given } = secrets
     const own = leaves.get('operator')
     return {
       facts: {
         ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
+        ...(givenAuthority(cluster) === undefined ? {} : { given: readGiven(given) }),
         leaves: Object.fromEntries(
           [...leaves].flatMap(([use, secret]) =>
             secret === undefined
@@ -110,7 +122,13 @@ export class Certificates {
     const key = { namespace, name: authorityName(name) }
     const authority =
       action.order.kind === 'newAuthority' ? undefined : await api.get(SECRETS, key, { signal })
-    const written = contentOf(action, { cluster, authority, nowMs: clock.wallMs() })
+    const from = 'from' in action.order ? action.order.from : undefined
+    const given =
+      from === undefined ? undefined : await api.get(SECRETS, { namespace, name: from }, { signal })
+    if (from !== undefined && readGiven(given).certificate === undefined) {
+      throw new KubeError('conflict', 'the given authority is gone')
+    }
+    const written = contentOf(action, { cluster, authority, given, nowMs: clock.wallMs() })
     if (action.over === undefined) await this.#create(action.secret, written, { cluster, signal })
     else {
       await api.patch(
@@ -152,16 +170,28 @@ export class Certificates {
     const { namespace, name } = cluster.metadata
     const get = (secret: string) =>
       this.#options.api.get(SECRETS, { namespace, name: secret }, { signal })
-    const [authority, ...leaves] = await Promise.all([
+    const wanted = givenAuthority(cluster)
+    const [authority, given, ...leaves] = await Promise.all([
       get(authorityName(name)),
+      wanted === undefined ? undefined : get(wanted),
       ...leavesOf(cluster).map(async ({ use }) => [use, await get(leafName(name, use))] as const),
     ])
-    return { atMs: this.#nowMs(), authority, leaves: new Map(leaves) }
+    return {
+      atMs: this.#nowMs(),
+      names: namesOf(cluster),
+      authority,
+      given,
+      leaves: new Map(leaves),
+    }
   }
 
   #nowMs(): number {
     return this.#options.clock.monotonicMs()
   }
+}
+
+function namesOf(cluster: RaftCluster): string {
+  return [givenAuthority(cluster), ...leavesOf(cluster).map(({ use }) => use)].join()
 }
 
 interface Written {
@@ -174,10 +204,11 @@ function contentOf(
   context: {
     readonly cluster: RaftCluster
     readonly authority: KubeObject | undefined
+    readonly given: KubeObject | undefined
     readonly nowMs: number
   },
 ): Written {
-  const { cluster, authority, nowMs } = context
+  const { cluster, authority, given, nowMs } = context
   const { namespace, name, annotations: wishes } = cluster.metadata
   const whose = `${namespace}/${name}`
   const since = { [AUTHORITY_SINCE_ANNOTATION]: `${new Date(nowMs).toISOString().slice(0, 19)}Z` }
@@ -185,7 +216,7 @@ function contentOf(
     // A wish that is older than the authority itself is fulfilled.
     const wish = wishes?.[ROTATE_ANNOTATION]
     const rotated = wish === undefined ? {} : { [ROTATE_ANNOTATION]: wish }
-    return { data: newAuthority(whose, nowMs), annotations: { ...since, ...rotated } }
+    return { data: newAuthority(whose, nowMs, given), annotations: { ...since, ...rotated } }
   }
   if (authority === undefined || readAuthority(authority) === undefined) {
     throw new KubeError('conflict', 'the authority of the cluster is gone')
@@ -193,7 +224,7 @@ function contentOf(
   switch (order.kind) {
     case 'nextAuthority': {
       const rotated = order.wish === undefined ? {} : { [ROTATE_ANNOTATION]: order.wish }
-      return { data: nextAuthority(whose, nowMs), annotations: { ...since, ...rotated } }
+      return { data: nextAuthority(whose, nowMs, given), annotations: { ...since, ...rotated } }
     }
     case 'promoteAuthority':
       return { data: promotedAuthority(authority), annotations: since }
@@ -215,7 +246,7 @@ function eventsOf({ order, secret, why, over }: CertificateAction): readonly Pla
     return [{ ...base, reason: 'CertificateRenewed', message, occasion: secret }]
   }
   if (order.kind === 'nextAuthority') {
-    const message = `a new authority was made, ${why}: it becomes trusted beside the old one`
+    const message = `another authority, because ${why}: it becomes trusted beside the one before`
     return [{ ...base, reason: 'CARotationStarted', message }]
   }
   if (order.kind === 'forgetPrevious') {

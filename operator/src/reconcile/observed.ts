@@ -1,7 +1,7 @@
 // What one pass knows, gathered by observe.ts and the only input of plan.ts. Facts, no judgements: a member that is silent
 // is said to be silent, not to be down. Types only.
 
-import type { AuthorityFacts, LeafFacts, LeafUse } from '../api/certificates.ts'
+import type { AuthorityFacts, CertificateFacts, LeafFacts, LeafUse } from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import type { RenderOptions } from '../resources/render.ts'
@@ -134,6 +134,8 @@ export interface TlsObserved {
     /** RFC 3339: since when it is as it is. */
     readonly since?: string
   }
+  /** What the user's Secret holds, of a cluster whose authority is given. */
+  readonly given?: { readonly certificate?: CertificateFacts; readonly problem?: string }
   readonly leaves: Readonly<Partial<Record<LeafUse, SecretFacts & { readonly facts: LeafFacts }>>>
 }
 

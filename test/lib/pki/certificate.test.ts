@@ -2,7 +2,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -108,6 +108,26 @@ function outcomeOf(file: Uint8Array): 'list' | 'refused' {
     throw error
   }
 }
+
+describe.runIf(hasOpenssl)('an authority with an RSA key', () => {
+  test('signs, and openssl agrees', () => {
+    const cwd = folder({})
+    const extensions = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign']
+    const extended = extensions.flatMap((extension) => ['-addext', extension])
+    const files = ['-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=rsa']
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', ...files, ...extended], {
+      cwd,
+      stdio: 'pipe',
+    })
+    const [certificate, key] = ['ca.pem', 'ca.key'].map((name) =>
+      readFileSync(join(cwd, name), 'utf8'),
+    ) as [string, string]
+    const issued = leaf({ certificate, key })
+    writeFileSync(join(cwd, 'leaf.pem'), issued.certificate)
+    const verify = ['verify', '-x509_strict', '-CAfile', 'ca.pem', 'leaf.pem']
+    expect(spawnSync('openssl', verify, { cwd }).status).toBe(0)
+  })
+})
 
 describe('revocation lists', () => {
   const ca = authority()

@@ -1,192 +1,20 @@
-// The certificates of a cluster through its whole life: the real plan, the real keys and signatures, on Secrets that behave
-// like an API server's, with members that take what their kubelets bring them. Time is the test's.
+// The certificates of a cluster through its whole life, from the first pass to the exchange of their authority.
 
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { stringify } from 'yaml'
-import type { KubeObject, ObjectKey, ResourceType } from '../../../operator/src/api/kube-object.ts'
-import { KubeError } from '../../../operator/src/kube/errors.ts'
-import type { KubeApi, PatchOptions } from '../../../operator/src/kube/kube-api.ts'
-import { describeAction } from '../../../operator/src/reconcile/actions.ts'
+import type { CertificatePair } from '../../../lib/pki/certificate.ts'
 import { Certificates } from '../../../operator/src/reconcile/certificates.ts'
-import type { MemberReport, Observed } from '../../../operator/src/reconcile/observed.ts'
 import { plan } from '../../../operator/src/reconcile/plan.ts'
-import { observationOf, UID } from '../support/observation.ts'
-
-const SIGNAL = new AbortController().signal
-const DAY_MS = 24 * 3_600_000
-const SECURE = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
-
-function unused(): never {
-  throw new Error('not asked of a test')
-}
-
-/** As much of an API server as Secrets need: versions, preconditions, merge patches. */
-class Secrets {
-  readonly objects = new Map<string, KubeObject>()
-  /** Requests, for those who count. */
-  readonly requests: string[] = []
-  #version = 1
-
-  get api(): KubeApi {
-    return {
-      get: async (_: ResourceType, { name }: ObjectKey) => {
-        this.requests.push(`get ${name}`)
-        return this.objects.get(name)
-      },
-      create: async (_: ResourceType, object: KubeObject) => {
-        const { name } = object.metadata
-        if (this.objects.has(name)) throw new KubeError('alreadyExists', 'it is there')
-        return this.put({ ...object, metadata: { ...object.metadata, uid: `uid-${name}` } })
-      },
-      patch: async (
-        _: ResourceType,
-        { name }: ObjectKey,
-        patch: Readonly<Record<string, unknown>>,
-        { preconditions }: PatchOptions,
-      ) => {
-        const before = this.objects.get(name)
-        if (before === undefined) throw new KubeError('notFound', 'it is gone')
-        const { uid, resourceVersion } = before.metadata
-        if (preconditions?.uid !== uid || preconditions?.resourceVersion !== resourceVersion) {
-          throw new KubeError('conflict', 'it is another one')
-        }
-        const metadata = patch['metadata'] as { annotations: Record<string, string> }
-        const annotations = { ...before.metadata.annotations, ...metadata.annotations }
-        const data = { ...(before['data'] as object), ...(patch['data'] as object) }
-        const kept = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
-        return this.put({ ...before, metadata: { ...before.metadata, annotations }, data: kept })
-      },
-      list: unused,
-      watch: unused,
-      replace: unused,
-      apply: unused,
-      applyStatus: unused,
-      delete: unused,
-    }
-  }
-
-  put(object: KubeObject): KubeObject {
-    const resourceVersion = String(this.#version++)
-    const stored = { ...object, metadata: { ...object.metadata, resourceVersion } }
-    this.objects.set(object.metadata.name, stored)
-    return stored
-  }
-
-  pem(name: string, field: string): string {
-    const data = this.objects.get(name)?.['data'] as Record<string, string> | undefined
-    return Buffer.from(data?.[field] ?? '', 'base64').toString()
-  }
-
-  certificate(name: string, field = 'tls.crt'): X509Certificate {
-    return new X509Certificate(this.pem(name, field))
-  }
-
-  trusts(name: string): string[] {
-    const blocks = this.pem(name, 'ca.crt').match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g)
-    return (blocks ?? []).map((pem) => fingerprint(new X509Certificate(pem)))
-  }
-}
-
-function fingerprint(certificate: X509Certificate): string {
-  return certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-}
-
-/** Everything that a pass would write if nothing were there. */
-function appliedBy(observed: Observed): string {
-  return plan({ ...observed, children: new Map() })
-    .actions.flatMap((action) => (action.type === 'apply' ? [stringify(action.object)] : []))
-    .join('---\n')
-}
-
-function meets(certificate: X509Certificate, authorities: string): boolean {
-  const blocks = authorities.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []
-  return blocks.some((pem) => certificate.verify(new X509Certificate(pem).publicKey))
-}
-
-/** A healthy cluster `prod/demo` whose members take new files when the test says so. */
-class Scene {
-  readonly secrets = new Secrets()
-  nowMs = Date.parse('2026-03-01T09:00:00Z')
-  annotations: Record<string, string> = {}
-  readonly events: string[] = []
-  readonly #certificates: Certificates
-  readonly #spec: Readonly<Record<string, unknown>>
-  /** What each member has in force. */
-  #inForce: MemberReport['tls'] = {}
-  /** Members that do not take what is new. */
-  readonly stuck = new Set<number>()
-  readonly #stuckWith = new Map<number, MemberReport['tls']>()
-
-  constructor(tls: object = SECURE) {
-    this.#spec = { tls }
-    const clock = { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs }
-    this.#certificates = new Certificates({ api: this.secrets.api, clock })
-  }
-
-  /** Kubelets bring the files, members take them. */
-  deliver(): void {
-    for (const ordinal of this.stuck) {
-      if (!this.#stuckWith.has(ordinal)) this.#stuckWith.set(ordinal, this.#inForce)
-    }
-    const use = (name: string) => ({
-      certificate: fingerprint(this.secrets.certificate(name)),
-      trusts: this.secrets.trusts(name),
-    })
-    this.#inForce = { peer: use('demo-peer-tls'), client: use('demo-server-tls') }
-  }
-
-  async observe(): Promise<Observed> {
-    const base = observationOf({ story: '', spec: this.#spec, annotations: this.annotations })
-    const cluster = base.cluster
-    const tls = await this.#certificates.look(cluster, SIGNAL)
-    const sightings = base.sightings.map((sighting, ordinal) => {
-      const own = this.stuck.has(ordinal)
-        ? (this.#stuckWith.get(ordinal) ?? this.#inForce)
-        : this.#inForce
-      return { ...sighting, report: { ...sighting.report!, tls: own ?? {} } }
-    })
-    const now = `${new Date(this.nowMs).toISOString().slice(0, 19)}Z`
-    return { ...base, now, sightings, ...(tls === undefined ? {} : { tls: tls.facts }) }
-  }
-
-  /** One pass; what it does about certificates. */
-  async pass(): Promise<string[]> {
-    const observed = await this.observe()
-    const done: string[] = []
-    for (const action of plan(observed).actions) {
-      if (action.type !== 'writeCertificate') continue
-      const told = await this.#certificates.write(action, observed.cluster, SIGNAL)
-      this.events.push(...told.map(({ reason }) => reason))
-      done.push(describeAction(action))
-    }
-    return done
-  }
-
-  /** Passes until nothing is left to do; what they did. */
-  async settle(): Promise<string[]> {
-    const done: string[] = []
-    for (let i = 0; i < 20; i++) {
-      const actions = await this.pass()
-      if (actions.length === 0) return done
-      done.push(...actions)
-    }
-    throw new Error(`it does not settle: ${done.join('; ')}`)
-  }
-
-  async condition(): Promise<string> {
-    const { conditions = [] } = plan(await this.observe()).status
-    const found = conditions.find(({ type }) => type === 'TLSReady')
-    return found === undefined ? 'none' : `${found.status} ${found.reason}: ${found.message}`
-  }
-
-  static async issued(tls?: object): Promise<Scene> {
-    const scene = new Scene(tls)
-    await scene.settle()
-    scene.deliver()
-    return scene
-  }
-}
+import { authority, leaf } from '../../support/certificates.ts'
+import {
+  appliedBy,
+  DAY_MS,
+  fingerprint,
+  meets,
+  Scene,
+  SIGNAL,
+} from '../support/certificate-scene.ts'
+import { UID } from '../support/observation.ts'
 
 describe('a new cluster', () => {
   test('has its authority first, then every certificate, then nothing more to do', async () => {
@@ -434,4 +262,86 @@ test('Secrets are read one by one and not with each pass', async () => {
   scene.nowMs += 15_000
   await scene.pass()
   expect(scene.secrets.requests).toHaveLength(5)
+})
+
+function encode(text: string): string {
+  return Buffer.from(text).toString('base64')
+}
+
+function give(scene: Scene, pair: CertificatePair, changed: object = {}): X509Certificate {
+  const data = { 'tls.crt': encode(pair.certificate), 'tls.key': encode(pair.key), ...changed }
+  const metadata = { name: 'company', namespace: 'prod', uid: 'uid-company' }
+  scene.secrets.put({ apiVersion: 'v1', kind: 'Secret', metadata, data })
+  scene.nowMs += 60_000
+  return new X509Certificate(pair.certificate)
+}
+
+describe('an authority that is given', () => {
+  const GIVEN = { source: 'Secret', secretRef: { name: 'company' } }
+  const TLS = { peer: GIVEN, client: GIVEN }
+
+  test('signs, and nothing is made before it is there', async () => {
+    const scene = new Scene(TLS)
+    expect(await scene.settle()).toEqual([])
+    expect(await scene.condition()).toBe(
+      'False IssuerNotReady: Secret company: there is no such Secret',
+    )
+    const given = give(scene, authority('company'))
+    expect(await scene.settle()).toHaveLength(5)
+    scene.deliver()
+    expect(scene.secrets.certificate('demo-peer-tls').verify(given.publicKey)).toBe(true)
+    expect(scene.secrets.trusts('demo-client-tls')).toEqual([fingerprint(given)])
+    expect(await scene.condition()).toMatch(/^True Issued/)
+    // It is no business of ours when it is renewed.
+    scene.annotations = { 'raftbase.io/rotate-ca': 'today' }
+    expect(await scene.settle()).toEqual([])
+  })
+
+  test('can take the place of one that was made, and is looked for at once', async () => {
+    const scene = await Scene.issued()
+    const given = give(scene, authority('company'))
+    scene.spec = { tls: TLS }
+    scene.nowMs -= 59_000
+    expect((await scene.settle())[0]).toMatch(/^write nextAuthority .* has another one$/)
+    expect(scene.secrets.trusts('demo-peer-tls')).toContain(fingerprint(given))
+  })
+
+  test('that changes is taken over in the phases of an exchange', async () => {
+    const scene = new Scene(TLS)
+    const first = give(scene, authority('company'))
+    await scene.settle()
+    scene.deliver()
+    const second = give(scene, authority('company'))
+    expect((await scene.settle())[0]).toBe(
+      'write nextAuthority into Secret demo-ca: Secret company has another one',
+    )
+    expect(scene.secrets.trusts('demo-peer-tls')).toEqual([first, second].map(fingerprint))
+    expect(scene.secrets.certificate('demo-peer-tls').verify(first.publicKey)).toBe(true)
+    for (let i = 0; i < 3; i++) {
+      scene.nowMs += 181_000
+      scene.deliver()
+      await scene.settle()
+    }
+    scene.deliver()
+    expect(scene.secrets.certificate('demo-peer-tls').verify(second.publicKey)).toBe(true)
+    expect(scene.secrets.trusts('demo-peer-tls')).toEqual([fingerprint(second)])
+    expect(await scene.condition()).toMatch(/^True Issued/)
+  })
+
+  test.each([
+    ['no authority', () => leaf(authority('x')), {}, 'is not the certificate of an authority'],
+    ['without a key', () => authority('x'), { 'tls.key': '' }, 'no certificate with its key'],
+  ])('that is %s is said, and what is in force goes on', async (_, pair, changed, problem) => {
+    const scene = new Scene(TLS)
+    give(scene, authority('company'))
+    await scene.settle()
+    scene.deliver()
+    give(scene, pair(), changed)
+    expect(await scene.settle()).toEqual([])
+    expect(await scene.condition()).toContain(`False IssuerNotReady: Secret company: `)
+    expect(await scene.condition()).toContain(problem)
+    // Leaves are still renewed by the one that is in force.
+    scene.nowMs += 61 * DAY_MS
+    expect(await scene.settle()).toHaveLength(4)
+  })
 })

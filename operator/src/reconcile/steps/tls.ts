@@ -7,6 +7,7 @@ import {
   type AuthorityFacts,
   authorityName,
   type CertificateFacts,
+  givenAuthority,
   type LeafFacts,
   leafName,
   type LeafOrder,
@@ -64,13 +65,24 @@ function authorityAction(model: Model): CertificateAction | undefined {
     why,
     ...(known === undefined ? {} : { over: overOf(known) }),
   })
-  if (known === undefined) return write({ kind: 'newAuthority' }, 'there is none')
+  const { given } = observed.tls ?? {}
+  const from = givenAuthority(cluster)
+  const taken = from === undefined ? {} : { from }
+  // Nothing is taken from a Secret that is not there or makes no sense; what is in force goes on.
+  const isUsable = given === undefined || given.certificate !== undefined
+  if (known === undefined) {
+    return isUsable ? write({ kind: 'newAuthority', ...taken }, 'there is none') : undefined
+  }
   const { facts } = known
   // Damaged: members trust what it signed, and a new one would be strange to them. Somebody has to look at it.
   if (facts === undefined) return undefined
   const wish = cluster.metadata.annotations?.[ROTATE_ANNOTATION]
   const isWished = wish !== undefined && wish !== known.rotatedFor
   if (facts.next === undefined && facts.previous === undefined) {
+    if (given !== undefined) {
+      if (!isUsable || given.certificate?.sha256 === facts.current.sha256) return undefined
+      return write({ kind: 'nextAuthority', ...taken }, `Secret ${from} has another one`)
+    }
     if (isWished) return write({ kind: 'nextAuthority', wish }, 'the user wants another one')
     if (!isDue(facts.current, observed.now)) return undefined
     return write({ kind: 'nextAuthority' }, 'two thirds of its life are over')
@@ -213,6 +225,10 @@ export function tlsReady(model: Model): Extract<Finding, { type: 'TLSReady' }> |
     const name = authorityName(cluster.metadata.name)
     const message = `Secret ${name} holds no certificate authority with its key any more: put it back`
     return { type, status, reason: 'AuthorityDamaged', message }
+  }
+  if (tls.given?.problem !== undefined) {
+    const message = `Secret ${givenAuthority(cluster)}: ${tls.given.problem}`
+    return { type, status, reason: 'IssuerNotReady', message }
   }
   const missing = orders.filter(({ use }) => tls.leaves[use]?.facts.certificate === undefined)
   if (authority?.facts === undefined || missing.length > 0) {
