@@ -114,7 +114,10 @@ describe.skipIf(SKIPPED !== undefined)('the admission policies', { timeout: 60_0
     expect(await can('get', 'leases.coordination.k8s.io', '-n', 'raftbase-system')).toBe('yes')
     expect(await can('get', 'leases.coordination.k8s.io', '-n', SERVED)).toBe('no')
     expect(await can('create', 'pods', '-n', SERVED)).toBe('no')
-    expect(await can('get', 'secrets', '-n', SERVED)).toBe('no')
+    // Those of a cluster's certificates, by name; nobody lists them.
+    expect(await can('get', 'secrets', '-n', SERVED)).toBe('yes')
+    expect(await can('list', 'secrets', '-n', SERVED)).toBe('no')
+    expect(await can('get', 'secrets', '-n', 'other')).toBe('no')
     expectAllowed(await run('get', 'namespace', SERVED, OPERATOR))
     expect(await can('patch', 'raftclusters.raftbase.io', '-n', 'other')).toBe('yes')
     expect(await can('delete', 'raftclusters.raftbase.io', '-n', 'other')).toBe('no')
