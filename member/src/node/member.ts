@@ -157,6 +157,7 @@ export class Member implements MemberNode {
       proposals: this.#proposals,
       stateMachine: () => this.stateMachine,
       timers: options.timers,
+      confirm: (call) => this.#confirm('linearizable', call),
     })
     this.#publisher = new Publisher({
       record: {

@@ -52,6 +52,8 @@ export interface MembershipOptions {
   readonly proposals: Proposals<ApplyResult>
   readonly stateMachine: () => StateMachine
   readonly timers: Timers
+  /** Resolves once the state holds everything that was acknowledged before. Rejects as a linearizable read. */
+  readonly confirm: (call: CallOptions) => Promise<void>
 }
 
 /** How long the answer to a joint change waits for its second half, which the leader makes by itself. */
@@ -104,13 +106,18 @@ export class Membership {
    * up), INVALID_ARGUMENT, NO_LEADER: it did not happen and will not; or with OUTCOME_UNKNOWN: ask again.
    */
   async change(change: MembershipChange, call: MembershipCall): Promise<MembershipResult> {
-    const { driver, id, origin, proposals } = this.#options
+    const { driver, id, origin, proposals, confirm } = this.#options
     if (driver.leader !== id || driver.raft.role !== 'leader') {
       throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
         details: { leader: driver.leader },
       })
     }
-    if (this.#isSo(change)) return this.#now()
+    if (this.#isSo(change)) {
+      // Who has come or gone stays so, and an old memory of it is as good as a new one. Peer URLs change to and fro: a leader
+      // that was replaced and has not heard of it must not answer from what it remembers.
+      if (change.type === 'update') await confirm(call)
+      if (this.#isSo(change)) return this.#now()
+    }
     this.#mustBeCurrent(call.expectedEpoch)
     const changes = this.#changesOf(change)
     this.#mustKeepMajority(changes)

@@ -171,6 +171,26 @@ test('a member is reached elsewhere from an epoch on, and no publishing takes th
   }
 })
 
+test('what a leader that was cut off believes to be so is not answered as done', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const old = cluster.leader
+  const { name } = cluster.followers[0]!
+  const { id } = cluster.followers[0]!
+  await cluster.until('what it tells of itself', () => {
+    return old.member!.stateMachine.members.get(id)?.version === '0.0.0'
+  })
+  cluster.network.isolate(old.id)
+  // Its peer URLs are what it has published: by the old leader's memory the change has been made already.
+  const back: MembershipChange = { type: 'update', id, peerUrls: [`http://${name}:2380`] }
+  const asked = old.member!.membership.change(back, { timeoutMs: 800 })
+  const answer = asked.then(
+    () => 'done',
+    (error: unknown) => error,
+  )
+  await cluster.pass(1500)
+  expect(['NO_LEADER', 'TIMEOUT']).toContain(((await answer) as { code?: string }).code)
+})
+
 test('an address of another member, or a member that there is not, is no update', async () => {
   const cluster = await MemberCluster.started({ count: 3 })
   const [one, other] = cluster.hosts
