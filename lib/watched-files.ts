@@ -2,7 +2,7 @@
 // watched, because a mounted Secret or ConfigMap changes by an exchange of symbolic links, and an editor by a rename, which
 // no watch of one file sees. Whether what was read makes sense, and what to do if not, is the reader's business.
 
-import type { BigIntStats } from 'node:fs'
+import { type BigIntStats, constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import type { Clock, TimerHandle, Timers } from './clock.ts'
 
@@ -13,7 +13,10 @@ const STAMP_MS = 2000
 /** Files that change between the first and the last one read are read again, so often within one look. */
 const ATTEMPTS_MAX = 3
 
-/** Bytes of a file, or the code of the error with which it could not be read (`ENOENT`, `EFBIG`, …). */
+/** What is no regular file has no content that stays: a pipe gives its bytes once, and may keep a reader waiting for ever. */
+export const NOT_A_FILE = 'not a file'
+
+/** Bytes of a file, or the code of the error with which it could not be read (`ENOENT`, `EFBIG`, …), or NOT_A_FILE. */
 export type FileContent =
   | { readonly bytes: Buffer; readonly error?: undefined }
   | { readonly error: string; readonly bytes?: undefined }
@@ -120,10 +123,12 @@ export class WatchedFiles {
 /** Never rejects and never reads more than `bytesMax`. */
 export async function readFileContent(path: string, bytesMax: number): Promise<FileContent> {
   try {
-    const file = await open(path, 'r')
+    // Opened as any file, a pipe that nobody writes to would hold a thread of the pool, and the end of the process with it.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const found = await file.stat()
-      if (found.isFile() && found.size > bytesMax) return { error: 'EFBIG' }
+      if (!found.isFile()) return { error: found.isDirectory() ? 'EISDIR' : NOT_A_FILE }
+      if (found.size > bytesMax) return { error: 'EFBIG' }
       const bytes = await file.readFile()
       return bytes.length > bytesMax ? { error: 'EFBIG' } : { bytes }
     } finally {

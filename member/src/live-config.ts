@@ -7,7 +7,7 @@ import { describeProblem } from '../../lib/config.ts'
 import type { Clock, Timers } from '../../lib/clock.ts'
 import type { LogLevel } from '../../lib/log-level.ts'
 import type { Logger } from '../../lib/logger.ts'
-import { type FileContents, WatchedFiles } from '../../lib/watched-files.ts'
+import { type FileContents, NOT_A_FILE, WatchedFiles } from '../../lib/watched-files.ts'
 import { type LoadedConfig, loadMemberConfig, type MemberConfig } from './config.ts'
 import { CONFIG_BYTES_MAX } from './limits.ts'
 import type { ConfigFileStatus } from './node/member-node.ts'
@@ -86,7 +86,10 @@ export class LiveConfig {
   /** From now on the file is looked at every second: it may have changed since the process read it. Never rejects. */
   async start(): Promise<void> {
     const contents = await this.#files?.start()
-    if (contents !== undefined) this.#take(contents)
+    if (contents === undefined) return
+    // A pipe, as a shell makes of `-config <(…)`: it was read when the process started, and will not change.
+    if ([...contents.values()].some(({ error }) => error === NOT_A_FILE)) this.stop()
+    else this.#take(contents)
   }
 
   stop(): void {

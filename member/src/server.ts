@@ -2,6 +2,7 @@
 // stop. The front ends come first, so that a member tells how it is while it reads its disk, or waits for an operator; at a
 // stop leadership goes first, then the front ends, then the member itself, and the probes last.
 
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
@@ -203,7 +204,8 @@ function membershipSource(
 
 /** Of a file of any length, or of none, no more than so many bytes. */
 async function readStart(path: string, bytesMax: number): Promise<string> {
-  const file = await open(path, 'r')
+  // Opened as any file, a pipe that nobody writes to would hold a thread of the pool, and the end of the process with it.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const { size } = await file.stat()
     const buffer = Buffer.alloc(Math.min(size, bytesMax))

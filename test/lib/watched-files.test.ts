@@ -1,5 +1,6 @@
 // Every way in which files are replaced under a process that reads them.
 
+import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
   mkdtempSync,
@@ -13,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock, systemTimers } from '../../lib/clock.ts'
-import { type FileContents, WatchedFiles } from '../../lib/watched-files.ts'
+import { type FileContents, NOT_A_FILE, WatchedFiles } from '../../lib/watched-files.ts'
 
 function scene(names: readonly string[]) {
   const folder = mkdtempSync(join(tmpdir(), 'raftbase-watch-'))
@@ -117,4 +118,10 @@ test('it looks by itself until it is stopped', async () => {
   await files.start()
   writeFileSync(paths[0]!, 'two')
   expect(await changed.promise).toBe('two')
+})
+
+test('a pipe that nobody writes to holds nobody', async () => {
+  const { paths, start } = scene(['pipe'])
+  execFileSync('mkfifo', [paths[0]!])
+  expect(await start()).toEqual([NOT_A_FILE])
 })

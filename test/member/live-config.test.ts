@@ -1,5 +1,6 @@
 // A configuration file that changes under a running member: what takes effect, what waits for a restart, what is refused.
 
+import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -195,6 +196,27 @@ test('a change between the first read and the first look is not missed', async (
   await until({ epoch: 2, pendingRestart: [] })
   expect(live.current.logLevel).toBe('debug')
   live.stop()
+})
+
+test('a file that becomes a pipe nobody writes to is refused, and one that comes after it is read', async () => {
+  const { live, until } = await scene({ epoch: 1 })
+  await rm(file)
+  execFileSync('mkfifo', [file])
+  await until({ epoch: 1, pendingRestart: [], problem: 'cannot be read (not a file)' })
+  await write({ epoch: 2 })
+  await until({ epoch: 2, pendingRestart: [] })
+  expect(live.status?.epoch).toBe(2)
+  live.stop()
+})
+
+test('what comes through a pipe at the start does not change', async () => {
+  await write({ epoch: 1, 'log-level': 'warn' })
+  const { live } = await sceneOf([`-config=${file}`], async () => {
+    await rm(file)
+    execFileSync('mkfifo', [file])
+  })
+  expect(live.status).toEqual({ epoch: 1, pendingRestart: [] })
+  expect(live.current.logLevel).toBe('warn')
 })
 
 test('without a file there is nothing to tell', async () => {
