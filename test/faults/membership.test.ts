@@ -215,3 +215,33 @@ test('a second change at once and one that would lose the majority are refused, 
     return { except: [b] }
   })
 })
+
+test('a member that was away while the leader joined follows it when it is back (promise 6)', async () => {
+  await FaultRun.scenario('joined leader', { members: 3, spares: 1 }, async (run) => {
+    const leader = await run.leader(run.members)
+    const [away, other] = run.others(leader) as [MemberProcess, MemberProcess]
+    const joining = spareOf(run)
+    run.avoided.add(away)
+    await run.cluster.kill(away)
+    expect((await call(leader, 'POST', '', addition(joining))).status).toBe(200)
+    run.join(joining, run.members)
+    const id = idOf(run, joining)
+    await until(run, 200, () => call(leader, 'POST', `/${id}/promote`, {}))
+    await run.ready(joining)
+    await until(run, 200, async () => {
+      const url = `${leader.api}/cluster/leader`
+      const body = JSON.stringify({ target: id })
+      const headers = { 'content-type': 'application/json' }
+      const response = await fetch(url, { method: 'POST', body, headers })
+      return { status: response.status, body: (await response.json()) as Answered['body'] }
+    })
+    await run.leader([leader, other, joining])
+    const { term } = await run.status(joining)
+    // It has never heard of the one that leads now.
+    run.cluster.start(away)
+    expect(run.meets('ready', 5000, await run.ready(away))).toBe(true)
+    expect(away.output).toContain('let in a member that this one has not heard of')
+    await run.acknowledges(50)
+    expect(run.watch.changesAfter(term)).toBe(0)
+  })
+})
