@@ -1,6 +1,7 @@
 // The TLS material of one use (peers, clients), kept as new as its files. New files are taken when they fit together; until
 // then the old ones stay in force, and the log says so once.
 
+import { createSecureContext } from 'node:tls'
 import type { Clock, Timers } from '../clock.ts'
 import { RaftbaseError } from '../errors.ts'
 import { REVOCATION_BYTES_MAX } from '../pki/revocation.ts'
@@ -63,10 +64,10 @@ export class TlsHolder {
   static async open(options: TlsHolderOptions): Promise<TlsHolder> {
     const holder = new TlsHolder(options)
     const contents = await holder.#files.start()
-    const read = readMaterial(options.files, (path) => contents.get(path))
+    const read = readUsable(options.files, contents)
     if (!read.ok) {
       holder.stop()
-      const details = { use: options.use, problems: read.problems.map(describe) }
+      const details = { use: options.use, problems: read.problems }
       throw new RaftbaseError('CONFIG_INVALID', 'certificates cannot be used', { details })
     }
     holder.#material = read.material
@@ -101,9 +102,9 @@ export class TlsHolder {
 
   #take(contents: FileContents): void {
     const { files, log, use } = this.#options
-    const read = readMaterial(files, (path) => contents.get(path))
+    const read = readUsable(files, contents)
     if (!read.ok) {
-      const problem = read.problems.map(describe).join('; ')
+      const problem = read.problems.join('; ')
       if (problem === this.#problem) return
       this.#problem = problem
       log.warn({ use, problem }, 'new certificates cannot be used; the ones before stay in force')
@@ -140,6 +141,27 @@ const NOTHING: TlsMaterial = {
   client: undefined,
   authorities: undefined,
   revocations: undefined,
+}
+
+type Usable =
+  | { readonly ok: true; readonly material: TlsMaterial }
+  | { readonly ok: false; readonly problems: readonly string[] }
+
+/** What can be read and what OpenSSL takes: it refuses keys that are too short, for example. */
+function readUsable(files: TlsFiles, contents: FileContents): Usable {
+  const read = readMaterial(files, (path) => contents.get(path))
+  if (!read.ok) return { ok: false, problems: read.problems.map(describe) }
+  const { server, client, authorities } = read.material
+  try {
+    for (const pair of [server, client]) {
+      if (pair !== undefined) createSecureContext({ cert: pair.pem, key: pair.keyPem })
+    }
+    if (authorities !== undefined) createSecureContext({ ca: authorities.pem })
+    return read
+  } catch (error) {
+    const words = error instanceof Error ? error.message.split(':').at(-1)! : String(error)
+    return { ok: false, problems: [`certificate or key cannot be used (${words.trim()})`] }
+  }
 }
 
 function describe({ file, reason }: TlsFileProblem): string {
