@@ -162,7 +162,7 @@ export class Admission {
       this.#timer?.cancel()
       this.#timer = undefined
       // What was found out holds for a while only.
-      this.#runningMax = Math.min(this.#runningMax, this.#options.limits.runningStart)
+      this.#runningMax = this.#options.limits.runningStart
     }
   }
 
@@ -200,6 +200,8 @@ export class Admission {
   }
 
   #judge(readMs: number): void {
+    // It has become quiet meanwhile.
+    if (this.#timer === undefined) return
     const { runningMin, runningMax, readMsMax } = this.#options.limits
     const wasFull = this.#wasFull
     this.#wasFull = this.waiting > 0

@@ -236,4 +236,15 @@ describe('how many are carried out', () => {
     expect(scene.admission.runningMax).toBe(16)
     expect(scene.timers.count).toBe(0)
   })
+
+  test('so is what an overload taught', async () => {
+    const scene = new Scene({ runningMax: 64 })
+    scene.readMs = 5000
+    scene.arrive(16)
+    await scene.pass(5200)
+    expect(scene.admission.runningMax).toBe(4)
+    scene.leave(16)
+    await scene.pass(6000)
+    expect(scene.admission.runningMax).toBe(16)
+  })
 })
