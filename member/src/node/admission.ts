@@ -16,6 +16,8 @@ const MEASURE_MS = 100
 const MEASURE_TIMEOUT_MS = 10_000
 /** Of the time, what refusing may take, however many have waited too long: it serves nobody. */
 const REFUSING_SHARE = 0.05
+/** How long there has to be little to do before it counts as quiet: an overload has its lulls. */
+const QUIET_MS = 1000
 /** What one measurement may make of the number carried out. */
 const SHRINK_MAX = 0.1
 const GROW = 1.25
@@ -67,6 +69,8 @@ export class Admission {
   #isMeasuring = false
   #measuredAtMs = Number.NEGATIVE_INFINITY
   #sweptAtMs = Number.NEGATIVE_INFINITY
+  /** Since when there has been little to do; undefined while there is much. */
+  #quietSinceMs: number | undefined
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -156,14 +160,22 @@ export class Admission {
     const passedMs = Math.min(nowMs - this.#sweptAtMs, MEASURE_MS)
     this.#sweptAtMs = nowMs
     if (this.waiting > 0) this.#refuseLate(nowMs, REFUSING_SHARE * passedMs)
-    if (this.#running >= this.#options.limits.runningMin) {
-      if (nowMs - this.#measuredAtMs >= MEASURE_MS && !this.#isMeasuring) void this.#measure(nowMs)
-    } else if (this.waiting === 0) {
-      this.#timer?.cancel()
-      this.#timer = undefined
-      // What was found out holds for a while only.
-      this.#runningMax = this.#options.limits.runningStart
+    const isBusy = this.#running >= this.#options.limits.runningMin
+    if (isBusy && nowMs - this.#measuredAtMs >= MEASURE_MS && !this.#isMeasuring) {
+      void this.#measure(nowMs)
     }
+    if (isBusy || this.waiting > 0) this.#quietSinceMs = undefined
+    else this.#maybeRest(nowMs)
+  }
+
+  #maybeRest(nowMs: number): void {
+    this.#quietSinceMs ??= nowMs
+    if (nowMs - this.#quietSinceMs < QUIET_MS) return
+    this.#quietSinceMs = undefined
+    this.#timer?.cancel()
+    this.#timer = undefined
+    // What was found out holds for a while only.
+    this.#runningMax = this.#options.limits.runningStart
   }
 
   #refuseLate(nowMs: number, holdMs: number): void {

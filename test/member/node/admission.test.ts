@@ -232,9 +232,22 @@ describe('how many are carried out', () => {
     await scene.pass(900)
     expect(scene.admission.runningMax).toBe(64)
     scene.leave(100)
-    await scene.pass(100)
+    await scene.pass(900)
+    expect(scene.admission.runningMax).toBe(64)
+    await scene.pass(200)
     expect(scene.admission.runningMax).toBe(16)
     expect(scene.timers.count).toBe(0)
+  })
+
+  test('a lull in an overload teaches nothing', async () => {
+    const scene = new Scene({ runningMax: 64 })
+    scene.readMs = 5000
+    scene.arrive(16)
+    await scene.pass(5200)
+    scene.leave(16)
+    await scene.pass(500)
+    expect(counts(scene.arrive(16))).toEqual({ begun: 4, waits: 12 })
+    expect(scene.admission.runningMax).toBe(4)
   })
 
   test('so is what an overload taught', async () => {
