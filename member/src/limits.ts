@@ -60,7 +60,7 @@ export function clientConnectionsMax(descriptors: number | undefined, listeners:
 }
 
 /** Requests of clients that a member carries out at a time, at least and at most; how many follows from its speed. */
-const RUNNING_REQUESTS_MIN = 64
+const RUNNING_REQUESTS_MIN = 16
 const RUNNING_REQUESTS_START = 256
 const RUNNING_REQUESTS_MAX = 1024
 /** Requests of clients that wait for their turn. */
