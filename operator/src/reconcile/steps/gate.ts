@@ -1,5 +1,6 @@
 // Whether a member may be disturbed or the membership changed now: the one place that says so, for every operation. It
-// answers with the first thing that speaks against it, for people to read. Pure.
+// answers with the first thing that speaks against it, for people to read: without figures that tick, because it is shown in
+// the status. Pure.
 
 import type { Facts } from './facts.ts'
 import type { MemberView } from './members.ts'
@@ -50,13 +51,15 @@ function unwell(facts: Facts, staying: readonly MemberView[]): string | undefine
   for (const { name, healthy, reason, report, isFresh, pod } of staying) {
     if (!healthy || !isFresh) return `${name} is not healthy (${reason ?? 'silent'})`
     const lag = committed - (report?.applied ?? 0)
-    if (lag > LAG_ENTRIES_MAX) return `${name} is ${lag} entries behind`
+    if (lag > LAG_ENTRIES_MAX) return `${name} is more than ${LAG_ENTRIES_MAX} entries behind`
     const before = cluster.status.members?.find((member) => member.name === name)
     if (before === undefined || !before.healthy) return `${name} has just become healthy`
     // A restart that was over before anybody looked is in no status.
     const since = [before.lastTransitionTime, pod?.runningSince ?? ''].toSorted().at(-1)!
     const seconds = (Date.parse(observed.now) - Date.parse(since)) / 1000
-    if (seconds < minHealthySeconds) return `${name} has been healthy for ${seconds} s only`
+    if (seconds < minHealthySeconds) {
+      return `${name} has been healthy for less than ${minHealthySeconds} s`
+    }
   }
   return undefined
 }
