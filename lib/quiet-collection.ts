@@ -1,7 +1,8 @@
 // Gives back what a busy stretch left in the heap. V8 lets a heap of 20 MB grow to several times that before it collects,
 // keeps the pages, and counts on the next stretch to look at them again; a process that has become quiet would hold them for
 // hours. So once the event loop has been nearly idle for a while, everything is collected and the pages go back to the
-// system: 25 to 40 ms, when nobody waits, and once for each stretch. It needs `--expose-gc`; without it nothing happens.
+// system: one pause, when nobody waits, for each stretch (docs/performance.md). It needs `--expose-gc`; without it nothing
+// happens.
 
 import { getHeapStatistics } from 'node:v8'
 import type { TimerHandle, Timers } from './clock.ts'
