@@ -94,6 +94,7 @@ export interface RunOptions {
 export async function runProcess(options: RunOptions): Promise<number> {
   const { log, isIntendedEnd } = options
   exitOnUncaught(options)
+  keepDebuggerClosed(log)
   const wishes = [
     stopSignal((exitCode) => {
       log.warn('second signal: ending at once')
@@ -184,5 +185,12 @@ function exitOnUncaught({ log, onFailure }: RunOptions): void {
     log.fatal({ err, origin }, 'uncaught error')
     onFailure?.(err)
     process.exit(EXIT_FAILED)
+  })
+}
+
+/** Node.js opens its inspector on SIGUSR1, and with it everything in memory, unless somebody listens (X14). */
+function keepDebuggerClosed(log: Logger): void {
+  process.on('SIGUSR1', () => {
+    log.warn('SIGUSR1 ignored: the debugger opens only with --inspect at the start')
   })
 }
