@@ -3,7 +3,7 @@
 import { DEV_SETTINGS } from '../settings.ts'
 import { CLIENT_SETTINGS } from './client-settings.ts'
 import type { Command, CommandTable } from './command.ts'
-import { LEADER_COMMANDS, MEMBER_COMMANDS } from './membership-commands.ts'
+import { FINALIZE_COMMAND, LEADER_COMMANDS, MEMBER_COMMANDS } from './membership-commands.ts'
 import { SNAPSHOT_COMMANDS } from './snapshot-commands.ts'
 
 const GROUPS = new Map([
@@ -41,6 +41,7 @@ or "unreachable" when the member did not answer here.`,
   },
   ...MEMBER_COMMANDS,
   ...LEADER_COMMANDS,
+  FINALIZE_COMMAND,
   ...SNAPSHOT_COMMANDS,
   {
     name: 'completion',

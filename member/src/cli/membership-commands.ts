@@ -1,4 +1,4 @@
-// The entries of `raftbase member …` and `raftbase leader …` in the table of commands.
+// The entries of `raftbase member …`, `raftbase leader …` and `raftbase finalize` in the table of commands.
 
 import { CLIENT_SETTINGS } from './client-settings.ts'
 import type { Command, CommandSetting } from './command.ts'
@@ -139,3 +139,16 @@ the new leader.`,
     run: async (command, argv) => (await import('./leader.ts')).runTransfer(command, argv),
   },
 ]
+
+export const FINALIZE_COMMAND: Command = {
+  name: 'finalize',
+  summary: 'finish an upgrade: from then on no older version can take part',
+  arguments: [],
+  settings: CHANGE,
+  example: 'raftbase finalize',
+  about: `Raises the feature level of the cluster as high as every member understands. Until then the version
+before can be started again on the same data. It is refused, with their names, while members are too
+old or have not told their version; "raftbase status -o json" shows each one's.`,
+  exitCodes: EXIT_CODES,
+  run: async (command, argv) => (await import('./finalize.ts')).runFinalize(command, argv),
+}

@@ -296,3 +296,31 @@ describe('leader transfer', () => {
     ])
   })
 })
+
+describe('finalize', () => {
+  test('tells the level that the cluster has then, fenced by the epoch it is given', async () => {
+    const member = await cluster(() => ({ json: { featureLevel: 3, epoch: 12 } }))
+    const plain = await command('finalize', '--endpoint', member.url)
+    const json = await command(
+      'finalize',
+      '--expected-epoch=12',
+      '-o=json',
+      '--endpoint',
+      member.url,
+    )
+    expect([plain.code, plain.stdout, json.code]).toEqual([0, 'feature level 3\n', 0])
+    expect(JSON.parse(json.stdout)).toEqual({ featureLevel: 3, epoch: 12 })
+    expect(changes(member)).toEqual([
+      'POST /cluster/finalize {}',
+      'POST /cluster/finalize at 12 {}',
+    ])
+  })
+
+  test('names the members that are too old', async () => {
+    const member = await cluster(() => problem(409, 'LEVEL_UNSUPPORTED', { members: ['n2'] }))
+    const { code, stderr } = await command('finalize', '--endpoint', member.url)
+    expect([code, stderr]).toEqual([1, expect.stringContaining('(LEVEL_UNSUPPORTED)')])
+    expect(stderr).toContain('n2')
+    expect(changes(member)).toHaveLength(1)
+  })
+})
