@@ -37,9 +37,15 @@ async function start(count: number): Promise<{ c: ProcessCluster; probePorts: re
 }
 
 function ready(member: MemberProcess): Promise<true> {
-  return eventually(`${member.name} ready`, async () => {
-    return (await fetch(`${member.api}/readyz`)).ok ? true : undefined
-  })
+  return eventually(
+    `${member.name} ready`,
+    async () => {
+      // One that has ended refuses the connection: its output tells why, at the deadline.
+      const answer = await fetch(`${member.api}/readyz`).catch(() => undefined)
+      return answer?.ok === true ? true : undefined
+    },
+    { explain: () => cluster?.outputs() ?? '' },
+  )
 }
 
 /** Codes of a probe asked often, and the median of how long the answers took. */
@@ -71,8 +77,13 @@ test('without a quorum a member is alive and started, not ready, and tells its s
   await c.kill(n2)
   await c.kill(n3)
   const probes = `http://127.0.0.1:${probePorts[0]}`
-  await eventually('not ready', async () =>
-    (await fetch(`${probes}/readyz`)).ok ? undefined : true,
+  await eventually(
+    'not ready',
+    async () => {
+      const answer = await fetch(`${probes}/readyz`).catch(() => undefined)
+      return answer?.ok === false ? true : undefined
+    },
+    { explain: () => c.outputs() },
   )
   const reason = ((await (await fetch(`${probes}/readyz`)).json()) as { reason: string }).reason
   expect(['noLeader', 'unconfirmed']).toContain(reason)

@@ -15,6 +15,7 @@ const MAIN = fileURLToPath(new URL('../../member/raftbase.js', import.meta.url))
 /** Linux gives 32768 to 60999 to outgoing connections, other systems higher ones. */
 const PORT_MIN = 15_000
 const PORT_MAX = 32_000
+const PORT_RANGES = 8
 
 export interface NodeView {
   readonly id: string
@@ -40,16 +41,25 @@ export interface MemberProcess {
   output: string
 }
 
+/** A member that is down, or has not started yet, does not hold its ports: nobody else may be given them meanwhile. */
+const handedOut = new Set<number>()
+
 /**
  * Ports that were free a moment ago, from below those that the system gives to outgoing connections: a member that is down
- * for a while must find its own free when it comes back.
+ * for a while must find its own free when it comes back. Each is given out once in a process, and processes of one run that
+ * work side by side draw from ranges of their own.
  */
 export async function freePorts(count: number): Promise<number[]> {
+  const rangeSize = Math.floor((PORT_MAX - PORT_MIN) / PORT_RANGES)
+  const rangeMin = PORT_MIN + (Number(process.env['VITEST_POOL_ID'] ?? 0) % PORT_RANGES) * rangeSize
   const servers: Server[] = []
   while (servers.length < count) {
-    const server = createServer().listen(randomInt(PORT_MIN, PORT_MAX), '127.0.0.1')
+    const port = randomInt(rangeMin, rangeMin + rangeSize)
+    if (handedOut.has(port)) continue
+    const server = createServer().listen(port, '127.0.0.1')
     try {
       await once(server, 'listening')
+      handedOut.add(port)
       servers.push(server)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
