@@ -8,7 +8,7 @@ import { deletionStep, isHeld } from './deletion.ts'
 import { isOverdue } from './deadline.ts'
 import { COMING_REASONS, type MemberView } from './members.ts'
 import type { Model } from './model.ts'
-import { updateRevision } from './revision.ts'
+import { updateRevision, versionIn } from './revision.ts'
 import { tlsReady } from './tls.ts'
 
 type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
@@ -147,15 +147,20 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
   if (known.length === 0) {
     return { type, status: 'Unknown', reason: 'NoPods', message: 'there are no pods' }
   }
+  const { failed, rollback } = model.versions
   const before = cluster.status.conditions?.find((condition) => condition.type === type)
   if (revision === undefined && before !== undefined) return before as FindingOf<'UpToDate'>
   const old = known.filter((pod) => pod.revision !== revision)
-  const { failed, rollback } = model.versions
   if (failed !== undefined) {
     const message =
       `members did not become ready with version ${failed}, which was taken back to ${rollback}; ` +
       'set spec.version to another one'
     return { type, status: 'False', reason: 'RolledBack', message }
+  }
+  const named = versionIn(model.statefulSet)
+  if (named !== undefined && named !== model.versions.wanted) {
+    const message = `the template names version ${named}, and will name ${model.versions.wanted}`
+    return { type, status: 'False', reason: 'RolloutInProgress', message }
   }
   if (old.length === 0) {
     return { type, status: 'True', reason: 'AllUpdated', message: 'every pod runs the template' }

@@ -59,7 +59,7 @@ function isSettledOn(facts: Facts, live: string): boolean {
 }
 
 /** The tag of the members' image. */
-function versionIn(statefulSet: KubeObject | undefined): string | undefined {
+export function versionIn(statefulSet: KubeObject | undefined): string | undefined {
   const spec = statefulSet?.['spec'] as
     | {
         readonly template?: {
