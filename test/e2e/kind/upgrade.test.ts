@@ -9,6 +9,7 @@ import { kubectl } from '../support/kubectl.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { condition, identities, RaftCluster } from '../support/raft-cluster.ts'
 import { namespaceOf, RUN } from '../support/run.ts'
+import { waitFor } from '../support/wait.ts'
 
 const NAMESPACE = namespaceOf('upgrade')
 const ROLLED_MS_MAX = 180_000
@@ -30,22 +31,21 @@ async function upgrade(version: string): Promise<void> {
 }
 
 async function runs(version: string): Promise<void> {
-  await cluster!.shows(`every pod to run ${version}`, ROLLED_MS_MAX, (seen) => {
-    const isCurrent = condition(seen, 'UpToDate')?.status === 'True'
-    return isCurrent && seen.status?.ready === '3/3' && seen.status.phase === 'Healthy'
-  })
-  const columns = 'jsonpath={.items[*].spec.containers[0].image}'
-  const images = await kubectl([
-    'get',
-    'pods',
-    '-n',
-    NAMESPACE,
-    '-l',
-    cluster!.selector,
-    '-o',
-    columns,
-  ])
-  expect(new Set(images.split(' '))).toEqual(new Set([`raftbase/member:${version}`]))
+  // The status may speak of the spec before for a moment: the pods themselves say which version they are of.
+  const wanted = `raftbase/member:${version}`
+  await waitFor(
+    { what: `every pod to run ${version}`, timeoutMs: ROLLED_MS_MAX, periodMs: 200 },
+    async () => {
+      const seen = await cluster!.get()
+      const columns = 'jsonpath={.items[*].spec.containers[0].image}'
+      const selector = ['-l', cluster!.selector, '-o', columns]
+      const images = (await kubectl(['get', 'pods', '-n', NAMESPACE, ...selector])).split(' ')
+      const isCurrent = seen !== undefined && condition(seen, 'UpToDate')?.status === 'True'
+      const isWhole = seen?.status?.ready === '3/3' && seen.status.phase === 'Healthy'
+      if (isCurrent && isWhole && images.every((image) => image === wanted)) return true
+      return { notYet: { images, status: seen?.status } }
+    },
+  )
 }
 
 test('a version is rolled out and back, one pod after the other', async () => {

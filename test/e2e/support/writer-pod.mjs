@@ -44,7 +44,7 @@ function request(key, { method = 'GET', body } = {}) {
     const sent = (isSecure ? https : http).request(`${base}/v1/kv/${key}`, options, (answer) => {
       let text = ''
       answer.on('data', (chunk) => (text += chunk))
-      answer.on('end', () => resolve({ status: answer.statusCode, text }))
+      answer.on('end', () => resolve({ status: answer.statusCode, text, from: JSON.stringify(answer.rawHeaders) }))
       answer.on('error', reject)
     })
     sent.once('error', reject)
@@ -94,8 +94,9 @@ async function verify() {
       let seen = ''
       for (let attempt = 0; attempt < 20; attempt++) {
         try {
-          const { status, text } = await request(key)
+          const { status, text, from } = await request(key)
           seen = `${status} ${text}`
+          if (status === 404) seen += from
           if (status === 200 || status === 404) break
         } catch (error) {
           seen = String(error.cause ?? error)
