@@ -149,8 +149,9 @@ export class PackedEntries {
   #release(row: number): void {
     const block = this.#blocks[row]
     this.#dataBytes -= this.#lengths[row]!
-    if (block === undefined || --block.count > 0) return
+    // A forgotten row stays for a while, and must not hold on to memory meanwhile.
     this.#blocks[row] = undefined
+    if (block === undefined || --block.count > 0) return
     if (block === this.#open) block.used = 0
     else if (block.memory.length === BLOCK_BYTES && this.#spares.length < SPARE_BLOCKS_MAX)
       this.#spares.push(block)

@@ -37,6 +37,8 @@ export class Peer {
   #statedUrls: readonly string[] = []
   #dial: Dial | undefined
   #dialled: Link | undefined
+  /** Where `#dialled` leads: the list of URLs may have changed since. */
+  #dialledUrl: string | undefined
   #accepted: Link | undefined
   #redial: TimerHandle | undefined
   /** Runs from the loss of a connection of a peer that is up, until it is back or counts as down. */
@@ -81,6 +83,10 @@ export class Peer {
 
   /** The URL of the open link, or the next to be tried; undefined when it has none. */
   get url(): string | undefined {
+    return this.#dialled === undefined ? this.#nextUrl : this.#dialledUrl
+  }
+
+  get #nextUrl(): string | undefined {
     const urls = this.#urls
     return urls[this.#urlIndex % Math.max(1, urls.length)]
   }
@@ -183,7 +189,7 @@ export class Peer {
     this.#redial = undefined
     if (this.#closed || this.#dial !== undefined || this.#dialled !== undefined) return
     const { self, known, connect, timers, limits } = this.#options
-    const { url } = this
+    const url = this.#nextUrl
     if (url === undefined) return
     this.#dial = new Dial({
       url,
@@ -193,13 +199,14 @@ export class Peer {
       connect,
       timers,
       timeoutMs: limits.handshakeTimeoutMs,
-      onOpen: (opened) => this.#onOpen(opened),
+      onOpen: (opened) => this.#onOpen(opened, url),
       onFailed: (error) => this.#onDialFailed(error),
     })
   }
 
-  #onOpen(opened: OpenedLink): void {
+  #onOpen(opened: OpenedLink, url: string): void {
     this.#dial = undefined
+    this.#dialledUrl = url
     this.#incarnation = opened.identity.incarnation
     this.#complaints.clear()
     const link = this.#link('dialled', opened.socket)

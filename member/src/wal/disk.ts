@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer'
 import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { RaftbaseError } from '../../../lib/errors.ts'
+import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
 import { type DirectoryLock, type FileHandle, type FileSystem, LOCK_FILE } from './file-system.ts'
 
 /** Vectors per system call; Linux allows 1024. */
@@ -51,13 +51,18 @@ export class DiskFileSystem implements FileSystem {
     const created = await call<string | undefined>('mkdir', path, (done) =>
       fs.mkdir(path, { recursive: true, mode: 0o700 }, done),
     )
-    if (created === undefined) return
-    // Every directory made is an entry of its parent: flush from the outermost parent inwards.
-    const parents: string[] = []
-    for (let child = path; child.length >= created.length; child = dirname(child)) {
-      parents.unshift(dirname(child))
+    if (created === undefined && (await this.readDirectory(path)).length > 0) return
+    // Every directory made is an entry of its parent. One that is there, and empty, may have been made by a process that was
+    // killed before it could flush that, and so may its parents: whoever put something into it was behind that.
+    const mustFlush = created?.length ?? Infinity
+    for (let child = path; child !== dirname(child); child = dirname(child)) {
+      try {
+        await this.flushDirectory(dirname(child))
+      } catch (error) {
+        if (child.length >= mustFlush || !isBeyondUs(error)) throw error
+        return
+      }
     }
-    for (const parent of parents) await this.flushDirectory(parent)
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -234,6 +239,13 @@ function call<T>(operation: string, path: string, start: (done: Done<T>) => void
       else reject(systemError(operation, path, error))
     })
   })
+}
+
+/** A directory that this process may not open, or whose file system has nothing to flush: it has made nothing there. */
+function isBeyondUs(error: unknown): boolean {
+  if (!hasCode(error, 'DISK_FAILED')) return false
+  const { systemCode } = (error as RaftbaseError).details
+  return ['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'].some((code) => code === systemCode)
 }
 
 function systemError(operation: string, path: string, cause: NodeJS.ErrnoException): RaftbaseError {

@@ -43,7 +43,7 @@ export interface WalOptions {
   /**
    * Receives what the log holds behind `after`, in order. A batch with a snapshot (always `after`) empties the consumer's
    * log down to it; the first entry of a batch is at most one beyond the consumer's last and cuts its log there. Entry
-   * data are views into larger reads: keeping one keeps up to 1 MiB alive. The next batch waits for a returned promise.
+   * data are views that the next batch overwrites: whoever keeps one copies it. The next batch waits for a returned promise.
    */
   readonly onBatch: (batch: LogRecord) => void | Promise<void>
   /** After each synced save: how long the write with its flush took, and its size. */

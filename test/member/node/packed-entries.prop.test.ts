@@ -1,6 +1,7 @@
 // Entries as bytes against a plain list of them: any order of appending, cutting and forgetting; and the memory they pass
 // through stays the same however many there are.
 
+import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { SeededPrng } from '../../../lib/prng.ts'
 import { PackedEntries } from '../../../member/src/node/packed-entries.ts'
@@ -86,4 +87,26 @@ test('any number of entries passes through a few blocks of memory', () => {
     if (packed.dataBytes > 1_000_000) packed.dropThrough(index - 2000)
   }
   expect([...memories].reduce((sum, memory) => sum + memory.byteLength, 0)).toBeLessThan(2_000_000)
+})
+
+const PACKED_ENTRIES = new URL('../../../member/src/node/packed-entries.ts', import.meta.url).href
+
+test('entries that are forgotten hold on to no memory, before their rows are reclaimed too', () => {
+  // Two entries share a block here, and the rows of a thousand are not worth a reclaim yet.
+  const program = `
+    const { PackedEntries } = await import('${PACKED_ENTRIES}')
+    const packed = new PackedEntries({ index: 0, term: 0 })
+    const data = new Uint8Array(100_000)
+    for (let index = 1; index <= 1000; index++) {
+      packed.push({ index, term: 1, type: 'normal', data, change: undefined })
+      if (packed.count === 40) packed.dropThrough(index - 10)
+    }
+    packed.dropThrough(990)
+    gc()
+    console.log(process.memoryUsage().arrayBuffers, packed.count)`
+  const argv = ['--expose-gc', '--input-type=module', '-e', program]
+  const stdout = execFileSync(process.execPath, argv, { encoding: 'utf8' })
+  const [bytes, count] = stdout.trim().split(' ').map(Number)
+  expect(count).toBe(10)
+  expect(bytes).toBeLessThan(10_000_000)
 })

@@ -140,6 +140,19 @@ test('members that all moved while one was away find it, and it finds them (F38)
   await until(() => moved[0].handler.messages.length === 1, 'a message to a member that moved')
 })
 
+test('a snapshot goes where the open connection leads, whatever URLs are told meanwhile (F38)', async () => {
+  const [leader, moved] = [await start(1), await start(2)]
+  const nowhere = 'http://127.0.0.1:1'
+  leader.transport.setPeers([addressOf(moved, nowhere)])
+  await until(() => leader.log.lines.some((line) => line.level === 'info'), 'nobody is there')
+  moved.transport.setPeers([addressOf(leader)])
+  await until(() => leader.handler.events.length === 1, 'up, where it said that it is')
+  // The list of URLs changes under the open connection: what was the second of it is the first now.
+  leader.transport.setPeers([{ ...addressOf(moved), peerUrls: [moved.url, nowhere] }])
+  const sent = leader.transport.sendSnapshot(moved.id, chunks(), new AbortController().signal)
+  await expect(sent).resolves.toBeUndefined()
+})
+
 test('a snapshot of a leader nobody has heard of is taken', async () => {
   const [away, leader] = [await start(1), await start(4)]
   const taken: number[] = []

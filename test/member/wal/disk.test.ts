@@ -2,9 +2,9 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock, systemTimers } from '../../../lib/clock.ts'
 import { systemPrng } from '../../../lib/prng.ts'
@@ -113,6 +113,31 @@ describe('files', () => {
     await fs.makeDirectory(path)
     expect((await stat(path)).mode & 0o777).toBe(0o700)
     expect(await fs.readDirectory(directory)).toEqual(['a'])
+  })
+
+  test('a directory that a killed process may have made is made durable by the next (F10)', async () => {
+    const flushed: string[] = []
+    const fs = new (class extends DiskFileSystem {
+      override async flushDirectory(path: string): Promise<void> {
+        await super.flushDirectory(path)
+        flushed.push(path)
+      }
+    })()
+    // Killed right after mkdir(2): nothing tells whether its entries in its parents were flushed.
+    const path = join(directory, 'a', 'b')
+    await mkdir(path, { recursive: true })
+    const parents = expect.arrayContaining([join(directory, 'a'), directory, dirname(directory)])
+    await fs.makeDirectory(path)
+    expect(flushed).toEqual(parents)
+    flushed.length = 0
+    await rmdir(path)
+    await fs.makeDirectory(path)
+    expect(flushed).toEqual(parents)
+    // Whoever put something into it went on behind that flush.
+    await writeFile(join(path, 'member.json'), '')
+    flushed.length = 0
+    await fs.makeDirectory(path)
+    expect(flushed).toEqual([])
   })
 })
 
