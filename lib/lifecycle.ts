@@ -2,6 +2,7 @@
 // one ends the process at once; whatever nobody caught is logged and ends it too. Only this file listens to signals.
 
 import { systemClock, type Timers } from './clock.ts'
+import { readyToExit } from './end-at-once.ts'
 import { hasCode, RaftbaseError } from './errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from './exit-codes.ts'
 import type { Logger } from './logger.ts'
@@ -98,7 +99,7 @@ export async function runProcess(options: RunOptions): Promise<number> {
   const wishes = [
     stopSignal((exitCode) => {
       log.warn('second signal: ending at once')
-      process.exit(exitCode)
+      void readyToExit(options.timers).then(() => process.exit(exitCode))
     }),
   ]
   if (options.stopRequested !== undefined) wishes.push(options.stopRequested)
@@ -148,6 +149,8 @@ async function stopInTime(options: RunOptions, starting: Promise<Running>): Prom
     )
   const code = await Promise.race([stopped, timedOut.promise])
   timer.cancel()
+  // A stop takes too long where a disk hangs, and there an exit takes as long.
+  if (code !== EXIT_CLEAN) await readyToExit(timers)
   return code
 }
 

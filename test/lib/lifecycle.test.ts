@@ -1,9 +1,12 @@
 // How a process of ours starts, stops and ends: in processes of their own, because signals and exit codes are the subject.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { Lifecycle } from '../../lib/lifecycle.ts'
 import { createLogger } from '../../lib/logger.ts'
 
@@ -29,6 +32,7 @@ async function startProcess(start: string, stopTimeoutMs = 20_000) {
       start: async () => { ${start} },
     }))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', program])
+  onTestFinished(() => void child.kill('SIGKILL'))
   const lines: Record<string, unknown>[] = []
   createInterface({ input: child.stderr }).on('line', (line) => {
     lines.push(JSON.parse(line) as Record<string, unknown>)
@@ -81,6 +85,39 @@ test('a stop that hangs is given up', async () => {
   expect({ code: end.code, last: messages(end).at(-1) }).toEqual({
     code: 1,
     last: 'stop took too long',
+  })
+})
+
+describe('a disk that hangs', () => {
+  /** Nobody ever writes into it: opening it holds a thread for good, which an exit would wait for. */
+  const HANGS = `(await import('node:fs')).open(fifo, 'r', () => undefined)`
+  const directory = mkdtempSync(join(tmpdir(), 'raftbase-lifecycle-'))
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  afterAll(() => rmSync(directory, { recursive: true }))
+
+  test('does not keep the process from ending at a second signal', {
+    timeout: 10_000,
+  }, async () => {
+    const { child, ended } = await startProcess(
+      `const fifo = ${JSON.stringify(fifo)}; ${HANGS}
+       return up({ stop: () => { setTimeout(() => process.kill(process.pid, 'SIGTERM'), 600); return never } })`,
+    )
+    child.kill('SIGTERM')
+    expect(messages(await ended).at(-1)).toBe('second signal: ending at once')
+    expect(child.signalCode).toBe('SIGKILL')
+  })
+
+  test('does not keep the process from ending when a stop is given up', {
+    timeout: 10_000,
+  }, async () => {
+    const { child, ended } = await startProcess(
+      `const fifo = ${JSON.stringify(fifo)}; ${HANGS}; return up({ stop: () => never })`,
+      50,
+    )
+    child.kill('SIGTERM')
+    expect(messages(await ended).at(-1)).toBe('stop took too long')
+    expect(child.signalCode).toBe('SIGKILL')
   })
 })
 
