@@ -26,6 +26,8 @@ export const EVENT_REASONS = [
   'RolloutCompleted',
   'PodRolled',
   'RolledBack',
+  'UpgradeFinalized',
+  'FeatureLevelRaised',
   'LearnerStalled',
   'OperationCancelled',
   'DriftReverted',

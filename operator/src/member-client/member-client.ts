@@ -43,6 +43,8 @@ export type ChangeRequest =
   | { readonly type: 'promote'; readonly ids: readonly string[] }
   | { readonly type: 'remove'; readonly id: string }
   | { readonly type: 'replace'; readonly removed: string; readonly promoted: string }
+  /** Raises the feature level of the cluster. */
+  | { readonly type: 'finalize'; readonly level: number }
   /** Of leadership, to the member of this name. */
   | { readonly type: 'transfer'; readonly target: string }
 

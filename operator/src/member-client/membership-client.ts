@@ -106,6 +106,8 @@ function requestOf(request: ChangeRequest): Exchange {
       const path = `${members}/${request.removed}/replace`
       return { method: 'POST', path, body: { by: request.promoted } }
     }
+    case 'finalize':
+      return { method: 'POST', path: '/cluster/finalize', body: { level: request.level } }
     case 'transfer':
       return { method: 'POST', path: '/cluster/leader', body: { target: request.target } }
     default:

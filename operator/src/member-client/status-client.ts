@@ -108,6 +108,8 @@ const FIELDS: Readonly<Record<string, Check>> = {
   applied: optional(isCount),
   lastIndex: optional(isCount),
   membershipEpoch: optional(isCount),
+  featureLevel: optional(isCount),
+  knownFeatureLevel: optional(isCount),
   dataDirectory: (value) => isRecord(value) && isText(value['state']),
   members: listOf({ id: isText, name: isText, role: oneOf('voter', 'learner') }),
   peers: listOf({ id: isText, connected: isFlag, match: optional(isCount) }),

@@ -95,6 +95,8 @@ export type MembershipChange =
       readonly removed: string
       readonly promoted: string
     }
+  /** What an older version would not understand may be used from then on. */
+  | { readonly type: 'finalize'; readonly level: number }
   | { readonly type: 'transfer'; readonly target: string }
 
 export interface PlannedEvent {
@@ -177,6 +179,8 @@ export function describeChange(change: MembershipChange): string {
       return `remove ${change.name}`
     case 'replace':
       return `put the new ${change.name} in the place of the old one`
+    case 'finalize':
+      return `raise the feature level to ${change.level}`
     case 'transfer':
       return `hand leadership to ${change.target}`
     default:

@@ -59,6 +59,8 @@ function eventOf({ change, leader }: Change): PlannedEvent {
       return { ...base, reason: 'MemberRemoved', member: change.name, occasion: change.id }
     case 'replace':
       return { ...base, reason: 'MemberReplaced', member: change.name, occasion: change.promoted }
+    case 'finalize':
+      return { ...base, reason: 'FeatureLevelRaised', occasion: String(change.level) }
     case 'transfer':
       return { ...base, reason: 'LeadershipTransferred', member: change.target }
     default:

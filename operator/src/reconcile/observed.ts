@@ -37,6 +37,10 @@ export interface MemberReport {
   readonly lastIndex?: number
   readonly lastLogTerm?: number
   readonly membershipEpoch?: number
+  /** Of the cluster, as far as it has applied. */
+  readonly featureLevel?: number
+  /** The highest that it understands. */
+  readonly knownFeatureLevel?: number
   /** What it has read of membership.json. */
   readonly membershipFile?: {
     readonly epoch?: number

@@ -7,6 +7,7 @@ import { planFinalizer, planFreeze, planOwnership, planPause } from './steps/adm
 import { planBootstrap, planForeignVolumes } from './steps/bootstrap.ts'
 import { planDeletion } from './steps/deletion.ts'
 import { eventsOf } from './steps/events.ts'
+import { planFinalize } from './steps/finalize.ts'
 import { planFoundations } from './steps/foundations.ts'
 import { buildModel, type Model } from './steps/model.ts'
 import { planOperation } from './steps/operation.ts'
@@ -27,6 +28,7 @@ const STEPS: readonly ((model: Model) => StepResult)[] = [
   planLabels,
   planBootstrap,
   planOperation,
+  planFinalize,
 ]
 
 /** How often a cluster is looked at while nothing happens. Its members' status streams tell what does. */

@@ -120,6 +120,7 @@ function answerOf(pod: PodFacts, answer: MemberAnswer): Answer {
 function reportOf(status: Status): MemberReport {
   const { clusterId, memberId, incarnation, notReadyReason, role, term, leader } = status
   const { committed, applied, lastIndex, lastLogTerm, membershipEpoch, membershipFile } = status
+  const { featureLevel, knownFeatureLevel } = status
   const { state, detail } = status.dataDirectory
   return {
     ...(clusterId === undefined ? {} : { clusterId }),
@@ -139,6 +140,8 @@ function reportOf(status: Status): MemberReport {
     ...(lastIndex === undefined ? {} : { lastIndex }),
     ...(lastLogTerm === undefined ? {} : { lastLogTerm }),
     ...(membershipEpoch === undefined ? {} : { membershipEpoch }),
+    ...(featureLevel === undefined ? {} : { featureLevel }),
+    ...(knownFeatureLevel === undefined ? {} : { knownFeatureLevel }),
     ...(membershipFile === undefined ? {} : { membershipFile: fileOf(membershipFile) }),
     ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
     peers: status.peers.map(peerOf),

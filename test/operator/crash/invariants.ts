@@ -47,6 +47,11 @@ export class Invariants {
     this.#holds(members.formedCount <= 1, 'never two clusters for one token (1, 2)')
     const breach = members.raft?.breaches[0]
     this.#holds(breach === undefined, `${breach} (2, 4)`)
+    const { rollbackVersion } = status
+    const isOpen = rollbackVersion !== undefined
+    const isReal =
+      isOpen && (members.levels.get(rollbackVersion) ?? 0) >= (members.raft?.level ?? 0)
+    this.#holds(!isOpen || isReal, 'a way back that is open leads somewhere')
     this.#holds(members.clustersOnVolumes().size <= 1, 'volumes of one cluster only (1)')
     const available = status.conditions?.find(({ type }) => type === 'QuorumAvailable')
     const isStale = available?.status === 'True' && passedAtMs - this.#servedAtMs > FRESH_MS

@@ -163,7 +163,7 @@ const SCENARIOS: readonly NamedScenario[] = [
   ],
   [
     'a version that does not start is taken back by the operator',
-    { update: { minHealthySeconds: 2, onFailure: 'Rollback', progressDeadlineSeconds: 60 } },
+    { update: { minHealthySeconds: 2, onFailure: 'Rollback', progressDeadlineSeconds: 20 } },
     async (world) => {
       await bootstrap(world)
       world.kubernetes.brokenTags.add('0.1.2')
@@ -173,11 +173,32 @@ const SCENARIOS: readonly NamedScenario[] = [
         'all is as it was',
         () => tagsOf(world.kubernetes.pods()).join() === '0.1.0' && world.status.ready === '3/3',
       )
+      // What runs because another version failed has proved nothing.
+      await world.pass(60)
       expect(world.status.rollbackVersion).toBe('0.1.0')
       world.upgrade('0.1.0')
       await world.until('nothing is left of it', isAt(world, '0.1.0'))
     },
     18,
+  ],
+  [
+    'a version is taken back in time, then proves itself, and its level is raised',
+    { update: { minHealthySeconds: 2, progressDeadlineSeconds: 15 } },
+    async (world) => {
+      await bootstrap(world)
+      world.members.levels.set('0.2.0', 1)
+      world.upgrade('0.2.0')
+      await world.until('every pod has it', isAt(world, '0.2.0'))
+      expect([world.members.raft?.level, world.status.rollbackVersion]).toEqual([0, '0.1.0'])
+      world.upgrade('0.1.0')
+      await world.until('every pod is back', isAt(world, '0.1.0'))
+      world.upgrade('0.2.0')
+      await world.until('its level is in force', () => world.members.raft?.level === 1)
+      await world.until('all is quiet', isAt(world, '0.2.0'))
+      expect(world.status.rollbackVersion).toBeUndefined()
+      world.invariants.checkSize()
+    },
+    30,
   ],
   [
     'a disk is lost while the cluster shrinks',

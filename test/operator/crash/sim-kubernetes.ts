@@ -193,7 +193,7 @@ export function isRunning(pod: StoredObject | KubeObject | undefined): boolean {
   return (pod?.['status'] as { phase?: string } | undefined)?.phase === 'Running'
 }
 
-function tagOf(pod: StoredObject): string {
+export function tagOf(pod: StoredObject): string {
   const { containers } = pod['spec'] as unknown as { containers: readonly { image: string }[] }
   return containers[0]!.image.split(':').at(-1)!
 }

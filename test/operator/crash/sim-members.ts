@@ -12,7 +12,7 @@ import type {
   MemberClient,
 } from '../../../operator/src/member-client/member-client.ts'
 import type { FakeApiStore } from '../../support/fake-api-store.ts'
-import { isRunning, type SimKubernetes } from './sim-kubernetes.ts'
+import { isRunning, type SimKubernetes, tagOf } from './sim-kubernetes.ts'
 import { type Configuration, type Disk, SimRaft } from './sim-raft.ts'
 
 /** A kubelet brings a changed ConfigMap late, unless the pod has changed too. */
@@ -49,6 +49,8 @@ export class SimMembers implements MemberClient {
   /** The newest one. */
   raft: SimRaft | undefined
   readonly #parsed = new Map<string, ParsedMembership>()
+  /** By tag of the image, the highest feature level of that version; 0 for others. */
+  readonly levels = new Map<string, number>()
   /** Members by name that do not answer the operator. */
   readonly silent = new Set<string>()
   /** Members by name that never get further than they are. */
@@ -68,8 +70,11 @@ export class SimMembers implements MemberClient {
       if (!pods.some(({ metadata }) => metadata.uid === process.podUid))
         this.#processes.delete(name)
     }
-    for (const { metadata } of pods) {
+    for (const pod of pods) {
+      const { metadata } = pod
       this.#start(metadata.name, metadata.uid)
+      const started = this.#processes.get(metadata.name)
+      if (started !== undefined) started.volume.knownLevel = this.levels.get(tagOf(pod)) ?? 0
       const { annotations } = metadata as { annotations?: Record<string, string> }
       this.#look(this.#processes.get(metadata.name), annotations?.['raftbase.io/membership-epoch'])
     }
@@ -173,6 +178,7 @@ export class SimMembers implements MemberClient {
       holds: 0,
       isTombstoned: false,
       isCorrupt: false,
+      knownLevel: 0,
       cluster: undefined,
     }
     const volume = this.#volumes.get(uid) ?? blank
@@ -343,6 +349,8 @@ export class SimMembers implements MemberClient {
       committed: volume.cluster === undefined ? 0 : (raft?.committed ?? 0),
       applied: volume.holds,
       membershipEpoch: known?.epoch ?? 0,
+      featureLevel: raft?.level ?? 0,
+      knownFeatureLevel: volume.knownLevel,
       members: [...(known?.members ?? [])].map(([id, member]) => ({
         id,
         name: member.name,

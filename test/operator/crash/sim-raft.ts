@@ -25,7 +25,11 @@ export interface Disk {
   holds: number
   isTombstoned: boolean
   isCorrupt: boolean
+  /** The highest feature level of the program that runs on it now. */
+  knownLevel: number
 }
+
+type Reconfiguration = Exclude<ChangeRequest, { readonly type: 'transfer' | 'finalize' }>
 
 export interface Configuration {
   readonly epoch: number
@@ -44,6 +48,8 @@ export class SimRaft {
   readonly #disks = new Map<string, Disk>()
   leader: string | undefined
   term = 0
+  /** Feature level in force. */
+  level = 0
   /** Broken promises, in words. */
   readonly breaches: string[] = []
 
@@ -63,6 +69,8 @@ export class SimRaft {
 
   /** One moment of those disks that run and reach each other. */
   step(running: readonly Disk[]): void {
+    const old = running.find((disk) => this.#isMember(disk) && disk.knownLevel < this.level)
+    if (old !== undefined) this.breaches.push(`${old.name} is too old for level ${this.level}`)
     for (const disk of running) {
       if (disk.id !== undefined && this.removed.has(disk.id)) disk.isTombstoned = true
     }
@@ -76,6 +84,10 @@ export class SimRaft {
     this.committed += 1
     for (const disk of voting) disk.holds = this.committed
     for (const disk of able) disk.holds = Math.min(this.committed, disk.holds + CATCH_UP)
+  }
+
+  #isMember({ id }: Disk): boolean {
+    return id !== undefined && this.configuration.members.has(id)
   }
 
   /** A member that joins keeps the promises of its identity from its first moment. */
@@ -110,6 +122,7 @@ export class SimRaft {
     const { asked, epoch, running } = options
     if (this.leader === undefined || this.leader !== asked) return refused('NOT_LEADER')
     if (request.type === 'transfer') return this.#transfer(request.target, running)
+    if (request.type === 'finalize') return this.#finalize(request.level, { epoch, running })
     if (this.#isSo(request)) return { kind: 'done' }
     if (epoch !== this.configuration.epoch) return refused('MEMBERSHIP_CONFLICT')
     const next = new Map(this.configuration.members)
@@ -134,7 +147,20 @@ export class SimRaft {
     return { kind: 'done' }
   }
 
-  #isSo(request: Exclude<ChangeRequest, { type: 'transfer' }>): boolean {
+  /** As ADR 0025 says. */
+  #finalize(
+    level: number,
+    { epoch, running }: { readonly epoch: number; readonly running: readonly Disk[] },
+  ): ChangeAnswer {
+    if (level <= this.level) return { kind: 'done' }
+    if (epoch !== this.configuration.epoch) return refused('MEMBERSHIP_CONFLICT')
+    const able = running.filter((disk) => this.#isMember(disk) && disk.knownLevel >= level)
+    if (able.length < this.configuration.members.size) return refused('LEVEL_UNSUPPORTED')
+    this.level = level
+    return { kind: 'done' }
+  }
+
+  #isSo(request: Reconfiguration): boolean {
     const { members } = this.configuration
     switch (request.type) {
       case 'add':
@@ -151,7 +177,7 @@ export class SimRaft {
   }
 
   #apply(
-    request: Exclude<ChangeRequest, { type: 'transfer' }>,
+    request: Reconfiguration,
     next: Map<string, { readonly name: string; readonly role: 'voter' | 'learner' }>,
     running: readonly Disk[],
   ): ChangeAnswer | undefined {

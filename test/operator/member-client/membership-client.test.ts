@@ -74,6 +74,7 @@ test.each([
     { type: 'replace', removed: A, promoted: B },
     `POST /cluster/members/${A}/replace?timeout=5s&expectedEpoch=7 {"by":"${B}"}`,
   ],
+  [{ type: 'finalize', level: 3 }, 'POST /cluster/finalize?timeout=5s&expectedEpoch=7 {"level":3}'],
   [{ type: 'transfer', target: 'demo-1' }, 'POST /cluster/leader?timeout=5s {"target":"demo-1"}'],
 ] satisfies [ChangeRequest, string][])('%j is asked as the API has it', async (request, line) => {
   expect(await change(request)).toEqual({ kind: 'done' })

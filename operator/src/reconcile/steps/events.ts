@@ -83,6 +83,7 @@ function operationEvents(
   after: RaftClusterStatus,
 ): readonly PlannedEvent[] {
   const { ended, turned, deferred } = undertaking
+  const { version } = cluster.spec
   const before = cluster.status.operation
   const now = after.operation
   const events: PlannedEvent[] = []
@@ -104,6 +105,11 @@ function operationEvents(
   if (cluster.status.failedVersion === undefined && after.failedVersion !== undefined) {
     const message = `version ${after.failedVersion} is taken back to ${after.rollbackVersion}`
     events.push(warning('RolledBack', 'Rollout', message))
+  }
+  const { rollbackVersion: wayBack } = cluster.status
+  if (wayBack !== undefined && after.rollbackVersion === undefined && wayBack !== version) {
+    const message = `version ${version} has proved itself: there is no way back to ${wayBack} any more`
+    events.push(normal('UpgradeFinalized', 'Finalize', message))
   }
   if (deferred !== undefined) {
     const message = `${deferred.member} is not replaced yet: ${deferred.why}`

@@ -163,7 +163,7 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
     return { type, status: 'False', reason: 'RolloutInProgress', message }
   }
   if (old.length === 0) {
-    return { type, status: 'True', reason: 'AllUpdated', message: 'every pod runs the template' }
+    return { type, status: 'True', reason: 'AllUpdated', message: updatedMessage(model) }
   }
   const names = old.map(({ name }) => name).join(', ')
   const { operation } = model.undertaking
@@ -185,6 +185,16 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
     `${names} run an older template; a pod takes the new one when ` +
     'it is deleted: one at a time, the next when all members are ready again'
   return { type, status: 'False', reason: 'WaitingForUser', message }
+}
+
+function updatedMessage({ cluster, versions }: Model): string {
+  const message = 'every pod runs the template'
+  if (versions.rollback === undefined) return message
+  const seconds = cluster.spec.update.progressDeadlineSeconds
+  return (
+    `${message}; spec.version may go back to ${versions.rollback} until every member has been ` +
+    `healthy for ${seconds} s`
+  )
 }
 
 function progressing(model: Model): FindingOf<'Progressing'> {

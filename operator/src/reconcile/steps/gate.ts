@@ -15,6 +15,8 @@ export interface Disruption {
   readonly voters: readonly string[]
   /** Not to heal something: then everything that stays has to be well, and to have been so for a while. */
   readonly isPlanned: boolean
+  /** How long that is, where it is not `update.minHealthySeconds`. */
+  readonly healthySeconds?: number
 }
 
 /** Undefined: nothing speaks against it. */
@@ -36,7 +38,9 @@ export function mayDisrupt(facts: Facts, disruption: Disruption): string | undef
   if (healthy < quorum) {
     return `${healthy} of ${voters.length} voters would be healthy, ${quorum} are needed`
   }
-  return isPlanned ? unwell(facts, staying) : undefined
+  const { minHealthySeconds } = facts.cluster.spec.update
+  const seconds = disruption.healthySeconds ?? minHealthySeconds
+  return isPlanned ? unwell(facts, staying, seconds) : undefined
 }
 
 function isServing({ healthy, isFresh }: MemberView): boolean {
@@ -44,9 +48,12 @@ function isServing({ healthy, isFresh }: MemberView): boolean {
 }
 
 /** A planned disturbance waits until all that stay are well. */
-function unwell(facts: Facts, staying: readonly MemberView[]): string | undefined {
+function unwell(
+  facts: Facts,
+  staying: readonly MemberView[],
+  healthySeconds: number,
+): string | undefined {
   const { cluster, observed, electorate } = facts
-  const { minHealthySeconds } = cluster.spec.update
   const committed = electorate.leader?.member.report?.committed ?? 0
   for (const { name, healthy, reason, report, isFresh, pod } of staying) {
     if (!healthy || !isFresh) return `${name} is not healthy (${reason ?? 'silent'})`
@@ -57,8 +64,8 @@ function unwell(facts: Facts, staying: readonly MemberView[]): string | undefine
     // A restart that was over before anybody looked is in no status.
     const since = [before.lastTransitionTime, pod?.runningSince ?? ''].toSorted().at(-1)!
     const seconds = (Date.parse(observed.now) - Date.parse(since)) / 1000
-    if (seconds < minHealthySeconds) {
-      return `${name} has been healthy for less than ${minHealthySeconds} s`
+    if (seconds < healthySeconds) {
+      return `${name} has been healthy for less than ${healthySeconds} s`
     }
   }
   return undefined

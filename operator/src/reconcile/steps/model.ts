@@ -3,6 +3,7 @@
 import type { RenderContext } from '../../resources/render.ts'
 import type { Observed } from '../observed.ts'
 import { type Facts, gatherFacts } from './facts.ts'
+import { withoutWayBack } from './finalize.ts'
 import { type Undertaking, undertakingOf, versionsFor } from './operation.ts'
 import type { Versions } from './revision.ts'
 import { renderContextOf } from './wanted.ts'
@@ -16,7 +17,7 @@ export interface Model extends Facts {
 export function buildModel(observed: Observed): Model {
   const facts = gatherFacts(observed)
   const undertaking = undertakingOf(facts)
-  const versions = versionsFor(facts, undertaking)
+  const versions = withoutWayBack(facts, { undertaking, versions: versionsFor(facts, undertaking) })
   const { cluster } = facts
   const rendered = { ...cluster, spec: { ...cluster.spec, version: versions.wanted } }
   const render = renderContextOf({ ...facts, cluster: rendered }, undertaking.operation)
