@@ -10,6 +10,7 @@ import { COMING_REASONS, type MemberView } from './members.ts'
 import type { Model } from './model.ts'
 import { updateRevision, versionIn } from './revision.ts'
 import { tlsReady } from './tls.ts'
+import { isTemplateApplied } from './wanted.ts'
 
 type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
 
@@ -160,6 +161,10 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
   const named = versionIn(model.statefulSet)
   if (named !== undefined && named !== model.versions.wanted) {
     const message = `the template names version ${named}, and will name ${model.versions.wanted}`
+    return { type, status: 'False', reason: 'RolloutInProgress', message }
+  }
+  if (model.statefulSet !== undefined && !isTemplateApplied(model.statefulSet, model.render)) {
+    const message = 'the template is another one than spec asks for, and is about to change'
     return { type, status: 'False', reason: 'RolloutInProgress', message }
   }
   if (old.length === 0) {

@@ -102,6 +102,19 @@ function ownedBelow({ observed, token }: Facts): number {
   return Math.max(-1, ...own.map(({ ordinal }) => ordinal)) + 1
 }
 
+/**
+ * What the pods are made from is what the spec says now. Their number is no part of it: it may be about to change, or have been
+ * changed by somebody else.
+ */
+export function isTemplateApplied(
+  statefulSet: KubeObject | undefined,
+  context: RenderContext,
+): boolean {
+  if (statefulSet === undefined) return false
+  const counts = [context.replicas, replicasOf(statefulSet) ?? context.replicas]
+  return counts.some((replicas) => isLastApplied(statefulSet, { ...context, replicas }))
+}
+
 function isLastApplied(live: KubeObject, context: RenderContext): boolean {
   const mark = desired(STATEFUL_SET, context).metadata.annotations?.[APPLIED_ANNOTATION]
   return live.metadata.annotations?.[APPLIED_ANNOTATION] === mark
