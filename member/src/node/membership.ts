@@ -148,8 +148,22 @@ export class Membership {
       case 'addLearner': {
         const known = members.get(change.id)
         if (known === undefined) return false
-        if (known.name === change.name) return true
-        throw invalid('id', 'a member with this id has another name')
+        if (known.name !== change.name)
+          throw invalid('id', 'a member with this id has another name')
+        if (known.peerUrls.join(' ') === change.peerUrls.join(' ')) return true
+        // Done would be untrue, and whoever starts a member there would not be found.
+        throw new RaftbaseError(
+          'MEMBERSHIP_CONFLICT',
+          'this member is there under other peer URLs',
+          {
+            details: {
+              member: change.id,
+              peerUrls: known.peerUrls,
+              asked: change.peerUrls,
+              instead: `update its peer URLs: raftbase member update ${change.name}`,
+            },
+          },
+        )
       }
       case 'promote':
         return change.ids.every((id) => voters.includes(id))
@@ -193,6 +207,7 @@ export class Membership {
             },
           )
         }
+        this.#mustBeFree(change, change.name)
         return [{ type: 'addLearner', memberId: change.id }]
       case 'promote':
         for (const id of change.ids) this.#mustBeCaughtUp(id)
@@ -208,7 +223,9 @@ export class Membership {
           { type: 'remove', memberId: change.removed },
         ]
       case 'update': {
-        this.#mustBeFree(change)
+        const known = members.get(change.id)
+        if (known === undefined) throw invalid('id', 'a member of this cluster')
+        this.#mustBeFree(change, known.name)
         // Of the part it has already: what changes is where it is reached, with an epoch of its own.
         const isLearner = confState.learners.includes(change.id)
         return [{ type: isLearner ? 'addLearner' : 'addVoter', memberId: change.id }]
@@ -219,12 +236,13 @@ export class Membership {
   }
 
   /** Only the two lives of one name may share an address: those of a disk that was lost and of the one that replaces it. */
-  #mustBeFree({ id, peerUrls }: MembershipChange & { type: 'update' }): void {
+  #mustBeFree(
+    { id, peerUrls }: { readonly id: MemberId; readonly peerUrls: readonly string[] },
+    name: string,
+  ): void {
     const { members } = this.#options.stateMachine()
-    const known = members.get(id)
-    if (known === undefined) throw invalid('id', 'a member of this cluster')
     for (const other of members.values()) {
-      if (other.id === id || other.name === known.name) continue
+      if (other.id === id || other.name === name) continue
       if (!other.peerUrls.some((url) => peerUrls.includes(url))) continue
       throw invalid('peerUrls', `URLs that are not those of ${other.name}`)
     }

@@ -8,7 +8,7 @@ import type { MemberId } from '../../../member/src/raft/types.ts'
 import { MemberCluster, put } from '../../support/member-cluster.ts'
 
 const NEW_ID = memberIdOf('story', 'n9', 1)
-const ADD: MembershipChange = {
+const ADD: MembershipChange & { readonly type: 'addLearner' } = {
   type: 'addLearner',
   id: NEW_ID,
   name: 'n9',
@@ -68,6 +68,35 @@ test('a learner that is behind is not promoted, and the figures say how far (F50
   await expect(ask(cluster, { type: 'promote', ids: [stranger] })).rejects.toEqual(
     code('INVALID_ARGUMENT'),
   )
+})
+
+test('a member is not added again under other peer URLs: both are named', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const done = await ask(cluster, ADD)
+  const peerUrls = ['http://elsewhere:2380']
+  await expect(ask(cluster, { ...ADD, peerUrls })).rejects.toEqual(
+    code('MEMBERSHIP_CONFLICT', {
+      member: NEW_ID,
+      peerUrls: ADD.peerUrls,
+      asked: peerUrls,
+      instead: `update its peer URLs: raftbase member update ${ADD.name}`,
+    }),
+  )
+  // As it was added it is there, whatever the epoch: an answer may have been lost.
+  expect(await ask(cluster, ADD)).toEqual(done)
+})
+
+test('nobody is added at the address of another member, only the next life of the same name', async () => {
+  const cluster = await MemberCluster.started({ count: 3 })
+  const [one] = cluster.hosts
+  const peerUrls = [`http://${one!.name}:2380`]
+  await expect(ask(cluster, { ...ADD, peerUrls })).rejects.toEqual(
+    code('INVALID_ARGUMENT', {
+      field: 'peerUrls',
+      accepted: `URLs that are not those of ${one!.name}`,
+    }),
+  )
+  await ask(cluster, { ...ADD, name: one!.name, peerUrls })
 })
 
 test('a removed id is not used again, and removing it again is done already (F52)', async () => {
