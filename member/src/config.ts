@@ -193,7 +193,7 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
     apiListen,
     advertiseApiUrls: reader.read('advertise-api-url', [apiUrl], listOf(parseAdvertiseUrl)),
     initialCluster: reader.read('initial-cluster', [self], parseInitialCluster),
-    initialClusterState: reader.read('initial-cluster-state', 'new', oneOf(['new', 'existing'])),
+    initialClusterState: reader.read('initial-cluster-state', 'new', parseClusterState),
     initialClusterToken: reader.read('initial-cluster-token', 'raftbase', parseToken),
     listenMetrics: reader.read('listen-metrics-urls', [], listOf(parsePlainListenUrl)),
     membershipFile: reader.read('membership-file', undefined, (text) =>
@@ -236,10 +236,22 @@ function readUrls(
   const urls = listen.map((address) => address.url)
   const wildcard = listen.find((address) => isWildcard(address.host))
   if (wildcard !== undefined && !reader.isGiven(advertiseName)) {
-    const reason = `is required because ${reader.field(listenName)} listens on every address (${wildcard.url})`
+    const [etcdListen, etcdAdvertise] = ETCD_NAMES[kind]
+    const reason = `--${etcdAdvertise} is required when --${etcdListen} is set explicitly to every address (${wildcard.url})`
     reader.refuse(advertiseName, reason)
   }
   return { listen, advertise: reader.read(advertiseName, urls, listOf(parseAdvertiseUrl)) }
+}
+
+/** As a user of etcd knows them. */
+const ETCD_NAMES = {
+  client: ['listen-client-urls', 'advertise-client-urls'],
+  peer: ['listen-peer-urls', 'initial-advertise-peer-urls'],
+} as const
+
+function parseClusterState(text: string) {
+  const parsed = oneOf(['new', 'existing'])(text)
+  return parsed.ok ? parsed : ({ ok: false, reason: `unexpected clusterState "${text}"` } as const)
 }
 
 function parseHeartbeat(text: string) {
@@ -274,8 +286,9 @@ function checkCluster(config: MemberConfig, reader: SettingsReader): void {
   if (!reader.areSound('peer-url', 'advertise-peer-url')) return
   if (own.peerUrls.toSorted().join(',') === advertisePeerUrls.toSorted().join(',')) return
   const isDerived = !reader.isGiven('advertise-peer-url')
-  const source = isDerived ? `${reader.field('peer-url')}, which is advertised,` : 'it'
-  const reason = `${source} is ${advertisePeerUrls.join(',')} but ${reader.field('initial-cluster')} has ${name}=${own.peerUrls.join(',')}`
+  const advertised = `--initial-advertise-peer-urls=${advertisePeerUrls.join(',')}`
+  const source = isDerived ? ` (${reader.field('peer-url')}, as nothing else is advertised)` : ''
+  const reason = `--initial-cluster has ${name}=${own.peerUrls.join(',')} but missing from ${advertised}${source}`
   reader.refuse('advertise-peer-url', reason)
 }
 
@@ -288,7 +301,8 @@ function checkMembership({ membershipFile }: MemberConfig, reader: SettingsReade
     'initial-cluster-token',
   ] as const) {
     if (!reader.isGiven(name)) continue
-    reader.refuse(name, `is said by ${reader.field('membership-file')}, which is given as well`)
+    const given = `${reader.field('membership-file')} is given as well`
+    reader.refuse(name, `multiple discovery or bootstrap flags are set: ${given}`)
   }
 }
 

@@ -386,7 +386,8 @@ function listenError(error: unknown, address: HostPort, field: string): Raftbase
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
   const details = { field, host: address.host, port: address.port, reason: code }
   if (code === 'EADDRINUSE') {
-    return new RaftbaseError('ADDRESS_IN_USE', 'address is already in use', { details })
+    const message = `listen tcp ${address.host}:${address.port}: bind: address already in use`
+    return new RaftbaseError('ADDRESS_IN_USE', message, { details })
   }
   return new RaftbaseError('CONFIG_INVALID', 'address cannot be listened on', {
     details,

@@ -130,22 +130,30 @@ export function parseInitialCluster(text: string): Parsed<readonly InitialMember
   const names = new Set<string>()
   for (const part of text.split(',')) {
     const [name, url] = splitOnce(part.trim())
-    if (url === undefined) return refused(`has a part that is not NAME=URL: "${part.trim()}"`)
+    if (url === undefined) return unusable(`a part is not NAME=URL: "${part.trim()}"`)
     const parsedName = parseName(name)
-    if (!parsedName.ok) return refused(`"${name}" ${parsedName.reason}`)
+    if (!parsedName.ok) return unusable(`"${name}" ${parsedName.reason}`)
     const parsedUrl = parseAdvertiseUrl(url)
-    if (!parsedUrl.ok) return refused(`the URL of ${name} ${parsedUrl.reason}`)
-    if (names.has(name)) return refused(`has the name ${name} twice`)
+    if (!parsedUrl.ok) return unusable(`the URL of ${name} ${parsedUrl.reason}`)
+    if (names.has(name)) return unusable(`the name ${name} is there twice`)
     const other = namesByUrl.get(parsedUrl.value)
     if (other !== undefined) {
-      return refused(`has duplicate url ${parsedUrl.value}, of ${other} and of ${name}`)
+      return refused(
+        `initial cluster ${text} has duplicate url ${parsedUrl.value}, of ${other} and of ${name}`,
+      )
     }
     names.add(name)
     namesByUrl.set(parsedUrl.value, name)
     members.push({ name, peerUrls: [parsedUrl.value] })
   }
-  if (members.length > CLUSTER_MEMBERS_MAX) return refused('has too many members')
+  if (members.length > CLUSTER_MEMBERS_MAX)
+    return unusable(`more than ${CLUSTER_MEMBERS_MAX} members`)
   return { ok: true, value: members }
+}
+
+/** In etcd's words (STA of its contract). */
+function unusable(what: string): { readonly ok: false; readonly reason: string } {
+  return refused(`error setting up initial cluster: ${what}`)
 }
 
 function splitOnce(text: string): readonly [string, string | undefined] {

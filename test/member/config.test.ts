@@ -83,7 +83,7 @@ test('a membership file takes the place of the initial cluster, and both togethe
   for (const flag of ['initial-cluster-token', 'initial-cluster-state']) {
     const value = flag === 'initial-cluster-state' ? 'new' : 't'
     expect(refuse(['-membership-file', 'm.json', `-${flag}`, value]).join('\n')).toContain(
-      `-${flag}: is said by -membership-file, which is given as well`,
+      `-${flag}: multiple discovery or bootstrap flags are set: -membership-file is given as well`,
     )
   }
 })
@@ -291,34 +291,34 @@ describe('an initial cluster that cannot be meant is refused with what differs',
 
   test('a name twice', () => {
     expect(problem(['-initial-cluster=n1=http://127.0.0.1:2380,n1=http://127.0.0.1:2382'])).toEqual(
-      ['-initial-cluster: has the name n1 twice'],
+      ['-initial-cluster: error setting up initial cluster: the name n1 is there twice'],
     )
   })
 
   test('a URL twice, however it is spelled', () => {
     expect(problem(['-initial-cluster=n1=http://A:2380,n2=http://a:2380/'])).toEqual([
-      '-initial-cluster: has duplicate url http://a:2380, of n1 and of n2',
+      '-initial-cluster: initial cluster n1=http://A:2380,n2=http://a:2380/ has duplicate url http://a:2380, of n1 and of n2',
     ])
   })
 
   test('another URL than the one advertised', () => {
     expect(problem(['-advertise-peer-url=http://a:1', '-initial-cluster=n1=http://b:1'])).toEqual([
-      '-advertise-peer-url: it is http://a:1 but -initial-cluster has n1=http://b:1',
+      '-advertise-peer-url: --initial-cluster has n1=http://b:1 but missing from --initial-advertise-peer-urls=http://a:1',
     ])
   })
 
   test('another URL than the one listened on, which is what is advertised', () => {
     const argv = ['-peer-url', 'http://127.0.0.1:1', '-initial-cluster', CLUSTER]
     expect(refuse(argv)[0]).toContain(
-      '-advertise-peer-url: -peer-url, which is advertised, is http://127.0.0.1:1 but -initial-cluster has n1=http://127.0.0.1:2380',
+      '-advertise-peer-url: --initial-cluster has n1=http://127.0.0.1:2380 but missing from --initial-advertise-peer-urls=http://127.0.0.1:1 (-peer-url, as nothing else is advertised)',
     )
   })
 })
 
 test('a listener on every address needs an advertised URL', () => {
   expect(refuse(['-client-url=http://0.0.0.0:1', '--listen-peer-urls=http://[::]:2'])).toEqual([
-    '-advertise-client-url: is required because -client-url listens on every address (http://0.0.0.0:1); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
-    '-advertise-peer-url: is required because -listen-peer-urls listens on every address (http://[::]:2); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
+    '-advertise-client-url: --advertise-client-urls is required when --listen-client-urls is set explicitly to every address (http://0.0.0.0:1); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
+    '-advertise-peer-url: --initial-advertise-peer-urls is required when --listen-peer-urls is set explicitly to every address (http://[::]:2); accepted: http://HOST:PORT or https://HOST:PORT with a name or an IP, several separated by commas',
   ])
 })
 

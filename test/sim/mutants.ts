@@ -270,7 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'blank-starts',
     what: 'a blank disk starts under the id of a voter (promise 6)',
     file: `${NODE}/start-plan.ts`,
-    from: "if (own.state === 'Voter') return parkAwaiting(name)\n",
+    from: "if (own.state === 'Voter') return parkAwaiting(identity)\n",
     to: "if (own.state === 'Voter') return found(identity, founders, 'nobody' as 'aMajority')\n",
     caughtBy: ['one cluster'],
     seedsMax: 50,

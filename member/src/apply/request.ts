@@ -17,6 +17,10 @@ import { fromDelete, fromPut, fromTxn, toDelete, toLease, toSafe, toTxn } from '
  */
 export const FEATURE_LEVEL = 0
 
+/** How a program says that it is older than the feature level of its cluster: etcd's words for it. */
+export const INVALID_DOWNGRADE =
+  'invalid downgrade; server version is lower than determined cluster version'
+
 /** The quota of a request that names none: 2 GiB. */
 export const DEFAULT_QUOTA_BYTES = 2 * 1024 * 1024 * 1024
 

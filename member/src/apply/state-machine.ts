@@ -23,6 +23,7 @@ import {
   type DecodedRequest,
   FEATURE_LEVEL,
   type FinalizeRequest,
+  INVALID_DOWNGRADE,
   type MemberRecord,
   type RequestBody,
   decodeConfChangeContext,
@@ -357,7 +358,7 @@ export class StateMachine {
 
   #mustKnow(level: number): void {
     if (level <= this.#knownLevel) return
-    throw new RaftbaseError('PROTOCOL_MISMATCH', 'the log needs a newer version of this program', {
+    throw new RaftbaseError('PROTOCOL_MISMATCH', INVALID_DOWNGRADE, {
       details: { index: this.#appliedIndex, level, known: this.#knownLevel },
     })
   }

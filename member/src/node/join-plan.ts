@@ -67,17 +67,20 @@ export function planJoin(
   const named = newest.members.filter((member) => member.name === name)
   const own = named.find((member) => member.role === 'learner' && !member.hasStarted)
   if (own === undefined && named.length > 0) {
-    const { detail } = awaitingReplacement(name)
+    const { detail } = awaitingReplacement({ name, memberId: named.at(-1)!.id })
     const details = { directory: path, clusterId: newest.clusterId }
     return refuse('AWAITING_REPLACEMENT', detail!, details)
   }
   const difference = differenceOf(newest, configured)
   if (own === undefined || difference !== undefined) {
+    const accepted = newest.members
+      .map((member) => `${member.name}=${member.peerUrls[0]}`)
+      .join(',')
     const reason = difference ?? `${name} has not been added: raftbase member add ${name}`
-    return refuse('CONFIG_INVALID', `error validating peerURLs: ${reason}`, {
+    return refuse('CONFIG_INVALID', `error validating peerURLs ${accepted}: ${reason}`, {
       field: '-initial-cluster',
       given: given.join(','),
-      accepted: newest.members.map((member) => `${member.name}=${member.peerUrls[0]}`).join(','),
+      accepted,
     })
   }
   const incarnation = incarnationOf(own.id, token, name)

@@ -5,6 +5,7 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import type { Prng } from '../../../lib/prng.ts'
+import { INVALID_DOWNGRADE } from '../apply/request.ts'
 import { type MemberRecord, StateMachine, StateMachineRestorer } from '../apply/state-machine.ts'
 import type { InitialState } from '../raft/raw-node.ts'
 import type { ConfState, Index } from '../raft/types.ts'
@@ -118,13 +119,9 @@ export async function restoreState(
   }
   const machine = restorer.finish()
   if (machine.level > knownLevel) {
-    throw new RaftbaseError(
-      'PROTOCOL_MISMATCH',
-      'the state needs a newer version of this program',
-      {
-        details: { index: machine.appliedIndex, level: machine.level, known: knownLevel },
-      },
-    )
+    throw new RaftbaseError('PROTOCOL_MISMATCH', INVALID_DOWNGRADE, {
+      details: { index: machine.appliedIndex, level: machine.level, known: knownLevel },
+    })
   }
   return machine
 }

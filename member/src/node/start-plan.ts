@@ -63,7 +63,7 @@ export function planStart(
 ): StartPlan {
   if (membership === undefined) return planFromSettings(configured, directory)
   const { document, problem } = membership
-  if (directory.isTombstoned) return parkTombstoned('this member was removed from the cluster')
+  if (directory.isTombstoned) return parkTombstoned(REMOVED_TEXT)
   if (document === undefined) {
     const { identity } = directory
     // The log is the authority; without a file nobody fences it.
@@ -87,7 +87,7 @@ function planFromSettings(configured: ConfiguredStart, directory: FoundDirectory
   const { name, token, initialCluster, initialClusterState } = configured
   const { path, identity: recorded } = directory
   if (directory.isTombstoned) {
-    return refuse('MEMBER_REMOVED', 'this member was removed from the cluster', { directory: path })
+    return refuse('MEMBER_REMOVED', REMOVED_TEXT, { directory: path })
   }
   const isNew = initialClusterState === 'new'
   const identity = identityOf({ token, name, members: initialCluster })
@@ -124,7 +124,7 @@ function planBlank(configured: ConfiguredStart, document: MembershipDocument): S
   if (phase === 'Bootstrapping') {
     return found(identity, founders, document.formed === true ? 'aMajority' : 'whoeverAnswers')
   }
-  if (own.state === 'Voter') return parkAwaiting(name)
+  if (own.state === 'Voter') return parkAwaiting(identity)
   return {
     type: 'start',
     // It takes its membership from the leader, whoever the cluster was made of.
@@ -189,7 +189,7 @@ function planUsed(options: {
 
 /** What a blank member that was told about itself by a peer says of its directory. */
 export function awaitingReplacement(
-  name: string,
+  { name, memberId }: Pick<Identity, 'name' | 'memberId'>,
   peer?: string,
   isRestored = false,
 ): DataDirectoryStatus {
@@ -198,7 +198,7 @@ export function awaitingReplacement(
   return {
     state: 'AwaitingReplacement',
     code: 'AWAITING_REPLACEMENT',
-    detail: `the data directory ${what}, but ${who} ${name} as a member; it has to be replaced under a new id`,
+    detail: `member ${memberId} has already been bootstrapped: the data directory ${what}, but ${who} ${name} as a member; it has to be replaced under a new id`,
   }
 }
 
@@ -207,6 +207,10 @@ export function unanswered(answers: number, needed: number): DataDirectoryStatus
   const detail = `the data directory is blank and the cluster has formed: ${answers} of the ${needed} members that have to be asked answered`
   return { state: 'Fresh', detail }
 }
+
+/** As etcd says it. */
+export const REMOVED_TEXT =
+  'the member has been permanently removed from the cluster; data-dir used by this member must be removed'
 
 type Fact = 'name' | 'token' | 'initialCluster' | 'clusterId'
 const FILE_FACTS: readonly Fact[] = ['name', 'token', 'clusterId']
@@ -295,8 +299,8 @@ function parkTombstoned(detail: string): StartPlan {
   return park('Tombstoned', detail, 'MEMBER_REMOVED')
 }
 
-function parkAwaiting(name: string): StartPlan {
-  return { type: 'park', directory: awaitingReplacement(name) }
+function parkAwaiting(identity: Identity): StartPlan {
+  return { type: 'park', directory: awaitingReplacement(identity) }
 }
 
 function refuse(

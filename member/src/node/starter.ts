@@ -17,6 +17,7 @@ import {
   awaitingReplacement,
   type ConfiguredStart,
   planStart,
+  REMOVED_TEXT,
   type StartPlan,
   unanswered,
 } from './start-plan.ts'
@@ -228,7 +229,7 @@ export class Starter {
       (answer) => answer.clusterId === identity.clusterId,
     )
     const known = answers.find((answer) => answer.takenPart)
-    if (known !== undefined) return awaitingReplacement(identity.name, known.name, isRestored)
+    if (known !== undefined) return awaitingReplacement(identity, known.name, isRestored)
     const needed = Math.floor(voters.length / 2) + 1
     if (asks === 'whoeverAnswers' || answers.length >= needed) return undefined
     this.#asksAgain = true
@@ -310,7 +311,7 @@ export class Starter {
     if (member === undefined || this.#isStopped) return
     this.#isBuried = true
     await member.bury()
-    const error = new RaftbaseError('MEMBER_REMOVED', 'this member was removed from the cluster')
+    const error = new RaftbaseError('MEMBER_REMOVED', REMOVED_TEXT)
     if (membership === undefined) return onFailure(error)
     const { code, message: detail } = error
     await this.#takeOut(member, { state: 'Tombstoned', code, detail })

@@ -149,7 +149,7 @@ function judgeIdentity(self: PeerIdentity, fields: Fields): Judgement {
     status: 412,
     code: 'CLUSTER_MISMATCH',
     reason: 'cluster',
-    detail: 'the two members belong to different clusters',
+    detail: 'cluster ID mismatch: the two members belong to different clusters',
     expected: self.clusterId,
     got: identity.clusterId,
     ...(self.initialCluster === undefined ? {} : { initialCluster: self.initialCluster }),
@@ -220,7 +220,7 @@ const REMOVED: Refusal = {
   status: 410,
   code: 'MEMBER_REMOVED',
   reason: 'removed',
-  detail: 'this member was removed from the cluster',
+  detail: 'the member has been permanently removed from the cluster',
 }
 const NOT_KNOWN_HERE: Refusal = {
   status: 403,

@@ -387,7 +387,11 @@ function rawHead(status: number, title: string, fields: Readonly<Record<string, 
 function listenError(address: ListenAddress, cause: NodeJS.ErrnoException): RaftbaseError {
   const details = { ...address, reason: cause.code }
   if (cause.code === 'EADDRINUSE') {
-    return new RaftbaseError('ADDRESS_IN_USE', 'peer address is taken', { details, cause })
+    return new RaftbaseError(
+      'ADDRESS_IN_USE',
+      `listen tcp ${address.host}:${address.port}: bind: address already in use`,
+      { details, cause },
+    )
   }
   return new RaftbaseError('CONFIG_INVALID', 'cannot listen on the peer address', {
     details,

@@ -43,7 +43,7 @@ test('names the address that is taken, with its details', async () => {
   expect(ended.status).toBe(1)
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({
     code: 'ADDRESS_IN_USE',
-    detail: 'address is already in use',
+    detail: `listen tcp 127.0.0.1:${port}: bind: address already in use`,
     details: { field: 'api-addr', host: '127.0.0.1', port, reason: 'EADDRINUSE' },
   })
 })

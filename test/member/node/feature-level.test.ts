@@ -101,5 +101,9 @@ test('until then an upgrade can be taken back; afterwards the older version refu
     () => cluster.until('its end', () => host!.failure),
     (error: unknown) => error,
   )
-  expect(stopped).toMatchObject({ code: 'PROTOCOL_MISMATCH', details: { level: 1, known: 0 } })
+  expect(stopped).toMatchObject({
+    code: 'PROTOCOL_MISMATCH',
+    message: 'invalid downgrade; server version is lower than determined cluster version',
+    details: { level: 1, known: 0 },
+  })
 })

@@ -95,12 +95,12 @@ describe('is refused', () => {
     [
       'when it was not added',
       join([cluster({ members: FOUNDERS })]),
-      'CONFIG_INVALID: error validating peerURLs: n4 has not been added: raftbase member add n4',
+      'CONFIG_INVALID: error validating peerURLs n1=http://n1:2380,n2=http://n2:2380,n3=http://n3:2380: n4 has not been added: raftbase member add n4',
     ],
     [
       'when the list has a member too few',
       join([cluster()], { names: ['n1', 'n2', 'n4'] }),
-      'CONFIG_INVALID: error validating peerURLs: member count is unequal',
+      'CONFIG_INVALID: error validating peerURLs n1=http://n1:2380,n2=http://n2:2380,n3=http://n3:2380,n4=http://n4:2380: member count is unequal',
     ],
     [
       'when the list has a member under another URL',
@@ -109,12 +109,12 @@ describe('is refused', () => {
           members: [member('n1', { peerUrls: ['http://x:1'] }), ...FOUNDERS.slice(1), NEW],
         }),
       ]),
-      'CONFIG_INVALID: error validating peerURLs: PeerURLs: no match found for existing member (n1, http://n1:2380)',
+      'CONFIG_INVALID: error validating peerURLs n1=http://x:1,n2=http://n2:2380,n3=http://n3:2380,n4=http://n4:2380: PeerURLs: no match found for existing member (n1, http://n1:2380)',
     ],
     [
       'when it advertises other URLs than it was added with',
       join([cluster()], { peerUrl: 'http://elsewhere:1' }),
-      'CONFIG_INVALID: error validating peerURLs: this member advertises http://elsewhere:1, it was added under other URLs',
+      'CONFIG_INVALID: error validating peerURLs n1=http://n1:2380,n2=http://n2:2380,n3=http://n3:2380,n4=http://n4:2380: this member advertises http://elsewhere:1, it was added under other URLs',
     ],
     [
       'when the token is not that of the cluster',
@@ -124,13 +124,15 @@ describe('is refused', () => {
     [
       'when the cluster knows it as a voter',
       join([cluster()], { name: 'n2' }),
-      'AWAITING_REPLACEMENT: the data directory is blank, but the cluster knows n2 as a member; it has to be replaced ' +
+      `AWAITING_REPLACEMENT: member ${FOUNDERS[1]!.id} has already been bootstrapped: ` +
+        'the data directory is blank, but the cluster knows n2 as a member; it has to be replaced ' +
         'under a new id',
     ],
     [
       'when it has started before: it has lost its disk',
       join([cluster({ members: [...FOUNDERS, { ...NEW, hasStarted: true }] })]),
-      'AWAITING_REPLACEMENT: the data directory is blank, but the cluster knows n4 as a member; it has to be replaced ' +
+      `AWAITING_REPLACEMENT: member ${NEW.id} has already been bootstrapped: ` +
+        'the data directory is blank, but the cluster knows n4 as a member; it has to be replaced ' +
         'under a new id',
     ],
   ])('%s', (_when, plan, said) => {

@@ -37,7 +37,8 @@ test.each(['follower', 'leader'])('a removed %s buries its data and parks', asyn
   expect(parked.dataDirectory).toEqual({
     state: 'Tombstoned',
     code: 'MEMBER_REMOVED',
-    detail: 'this member was removed from the cluster',
+    detail:
+      'the member has been permanently removed from the cluster; data-dir used by this member must be removed',
   })
   expect(parked.memberId).toBe(idOf(gone.name))
   expect(gone.host.notReadyReason()).toBe('parked')
