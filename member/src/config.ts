@@ -22,6 +22,7 @@ import {
   parseListenUrl,
   parsePlainListenUrl,
 } from './address.ts'
+import { readAutoCompaction } from './compaction-config.ts'
 import {
   ELECTION_HEARTBEATS_MIN,
   ELECTION_MS_DEFAULT,
@@ -39,6 +40,7 @@ import {
   SNAPSHOT_LOG_BYTES_MAX,
   SNAPSHOT_LOG_BYTES_MIN,
 } from './limits.ts'
+import type { AutoCompaction } from './node/member-node.ts'
 import {
   type InitialMember,
   integerIn,
@@ -87,6 +89,7 @@ export interface MemberConfig {
   /** Undefined: no quota. */
   readonly quotaBackendBytes: number | undefined
   readonly maxRequestBytes: number
+  readonly autoCompaction: AutoCompaction
   readonly logLevel: LogLevel
   readonly tls: MemberTls
 }
@@ -215,6 +218,7 @@ function readConfig(reader: SettingsReader, workingDirectory: string): MemberCon
       REQUEST_BYTES_DEFAULT,
       integerIn(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX),
     ),
+    autoCompaction: readAutoCompaction(reader),
     logLevel: reader.read('log-level', 'info', oneOf(LOG_LEVELS)),
     tls,
   }

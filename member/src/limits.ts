@@ -38,6 +38,12 @@ export const QUOTA_BACKEND_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MIN = 1024 * 1024
 export const QUOTA_BACKEND_BYTES_MAX = 64 * 1024 * 1024 * 1024
 
+/** History kept by time, in milliseconds: from one second to ten years of 365 days. */
+export const COMPACTION_RETENTION_MS_MIN = 1000
+export const COMPACTION_RETENTION_MS_MAX = 87_600 * 3_600_000
+/** History kept by number. */
+export const COMPACTION_RETENTION_REVISIONS_MAX = 1_000_000_000_000_000
+
 /** Snapshots that clients may be reading at the same time: each holds the state as it was when it began. */
 export const SNAPSHOT_EXPORTS_MAX = 2
 

@@ -10,7 +10,7 @@ import type { Logger } from '../../lib/logger.ts'
 import { type FileContents, NOT_A_FILE, WatchedFiles } from '../../lib/watched-files.ts'
 import { type LoadedConfig, loadMemberConfig, type MemberConfig } from './config.ts'
 import { CONFIG_BYTES_MAX } from './limits.ts'
-import type { ConfigFileStatus } from './node/member-node.ts'
+import type { AutoCompaction, ConfigFileStatus } from './node/member-node.ts'
 import { MEMBER_SETTINGS } from './settings.ts'
 
 /** What may change. */
@@ -20,6 +20,7 @@ export interface DynamicSettings {
   /** Undefined: no quota. */
   readonly quotaBackendBytes: number | undefined
   readonly maxRequestBytes: number
+  readonly autoCompaction: AutoCompaction
 }
 
 export interface LiveConfigOptions {
@@ -147,15 +148,17 @@ export class LiveConfig {
 }
 
 function dynamicOf(config: MemberConfig): DynamicSettings {
-  const { logLevel, snapshotLogBytes, quotaBackendBytes, maxRequestBytes } = config
-  return { logLevel, snapshotLogBytes, quotaBackendBytes, maxRequestBytes }
+  const { logLevel, snapshotLogBytes, quotaBackendBytes, maxRequestBytes, autoCompaction } = config
+  return { logLevel, snapshotLogBytes, quotaBackendBytes, maxRequestBytes, autoCompaction }
 }
 
 /** Those of `settings` that differ. */
 function changed(settings: DynamicSettings, before: DynamicSettings): Partial<DynamicSettings> {
   const entries = Object.entries(settings)
   return Object.fromEntries(
-    entries.filter(([name, value]) => value !== before[name as keyof DynamicSettings]),
+    entries.filter(([name, value]) => {
+      return JSON.stringify(value) !== JSON.stringify(before[name as keyof DynamicSettings])
+    }),
   )
 }
 

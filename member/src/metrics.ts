@@ -99,6 +99,11 @@ export class NodeMetrics implements NodeObserver {
       (s) => Number(s.alarms.includes('NOSPACE')),
     )
     gauge('raftbase_mvcc_current_revision', 'Revision of the state.', (s) => s.revision)
+    gauge(
+      'raftbase_mvcc_compact_revision',
+      'Oldest revision that can be read; 0 while all can.',
+      (s) => s.compactRevision,
+    )
     gauge('raftbase_mvcc_live_keys', 'Keys that exist now.', (s) => s.keyCount)
     gauge(
       'raftbase_mvcc_state_bytes',

@@ -295,6 +295,9 @@ function userSettings(config: MemberConfig, live: LiveConfig | undefined): UserS
     get quotaBytes() {
       return now().quotaBackendBytes ?? Number.POSITIVE_INFINITY
     },
+    get autoCompaction() {
+      return now().autoCompaction
+    },
   }
 }
 

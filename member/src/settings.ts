@@ -4,6 +4,7 @@
 import type { SettingNames } from '../../lib/config.ts'
 import {
   CLUSTER_MEMBERS_MAX,
+  COMPACTION_RETENTION_REVISIONS_MAX,
   ELECTION_HEARTBEATS_MIN,
   ELECTION_MS_DEFAULT,
   ELECTION_MS_MAX,
@@ -196,6 +197,22 @@ export const MEMBER_SETTINGS = [
     isDynamic: true,
   },
   {
+    name: 'auto-compaction-mode',
+    aliases: [],
+    help: 'what -auto-compaction-retention counts: time, or revisions',
+    fallback: 'periodic',
+    accepted: 'periodic or revision',
+    isDynamic: true,
+  },
+  {
+    name: 'auto-compaction-retention',
+    aliases: [],
+    help: 'how much history is kept; what is older is removed and cannot be read any more',
+    fallback: '0: all of it',
+    accepted: `0; hours, or a duration from 1s to 87600h (30m, 1h30m); with -auto-compaction-mode revision 1 to ${COMPACTION_RETENTION_REVISIONS_MAX} (revisions)`,
+    isDynamic: true,
+  },
+  {
     name: 'max-request-bytes',
     aliases: [],
     help: 'largest request accepted from a client',
@@ -232,16 +249,16 @@ export type MemberSettingName = (typeof MEMBER_SETTINGS)[number]['name']
 
 /** Flags of etcd whose code does not exist here yet: each is refused by name rather than accepted and ignored. */
 export const UNSUPPORTED_ETCD_SETTINGS: ReadonlySet<string> = new Set(
-  `auth-token auth-token-ttl auto-compaction-mode auto-compaction-retention backend-batch-interval
-  backend-batch-limit backend-bbolt-freelist-type bcrypt-cost bootstrap-defrag-threshold-megabytes
-  client-cert-file client-key-file compact-hash-check-time compaction-batch-limit
-  compaction-sleep-interval corrupt-check-time cors discovery discovery-cert
-  discovery-dial-timeout discovery-endpoints discovery-insecure-skip-tls-verify
-  discovery-insecure-transport discovery-keepalive-time discovery-keepalive-timeout discovery-key
-  discovery-password discovery-request-timeout discovery-srv discovery-srv-name discovery-token
-  discovery-user distributed-tracing-address distributed-tracing-instance-id
-  distributed-tracing-sampling-rate distributed-tracing-service-name downgrade-check-time
-  enable-distributed-tracing enable-grpc-gateway enable-log-rotation enable-pprof feature-gates
+  `auth-token auth-token-ttl backend-batch-interval backend-batch-limit backend-bbolt-freelist-type
+  bcrypt-cost bootstrap-defrag-threshold-megabytes client-cert-file client-key-file
+  compact-hash-check-time compaction-batch-limit compaction-sleep-interval corrupt-check-time
+  cors discovery discovery-cert discovery-dial-timeout discovery-endpoints
+  discovery-insecure-skip-tls-verify discovery-insecure-transport discovery-keepalive-time
+  discovery-keepalive-timeout discovery-key discovery-password discovery-request-timeout
+  discovery-srv discovery-srv-name discovery-token discovery-user distributed-tracing-address
+  distributed-tracing-instance-id distributed-tracing-sampling-rate
+  distributed-tracing-service-name downgrade-check-time enable-distributed-tracing
+  enable-grpc-gateway enable-log-rotation enable-pprof feature-gates
   experimental-compact-hash-check-enabled experimental-corrupt-check-time
   experimental-initial-corrupt-check experimental-snapshot-catchup-entries
   experimental-warning-apply-duration experimental-watch-progress-notify-interval

@@ -65,6 +65,7 @@ test('all flags unset are one member on the addresses of the example (design 4)'
     snapshotLogBytes: 64 * 1024 * 1024,
     quotaBackendBytes: 2 * 1024 * 1024 * 1024,
     maxRequestBytes: 1_572_864,
+    autoCompaction: { mode: 'periodic', retentionMs: 0 },
     logLevel: 'info',
     tls: {
       client: undefined,
@@ -74,6 +75,24 @@ test('all flags unset are one member on the addresses of the example (design 4)'
       selfSignedYears: 1,
     },
   })
+})
+
+test('a retention means what the mode counts, in etcd’s words (CPT-8, CPT-9)', () => {
+  const revisions = ['-auto-compaction-mode=revision', '-auto-compaction-retention']
+  expect(accept([...revisions, '1000']).autoCompaction).toEqual({
+    mode: 'revision',
+    retentionRevisions: 1000,
+  })
+  expect(accept(['-auto-compaction-mode=revision']).autoCompaction).toEqual({
+    mode: 'revision',
+    retentionRevisions: 0,
+  })
+  for (const text of ['5m', '-1', '1.5', '9999999999999999']) {
+    expect(refuse([...revisions, text]).join('\n')).toContain('-auto-compaction-retention')
+  }
+  expect(refuse(['-auto-compaction-mode', 'x']).join('\n')).toContain(
+    'unknown auto-compaction-mode "x"',
+  )
 })
 
 test('a membership file takes the place of the initial cluster, and both together are refused', () => {
@@ -163,6 +182,23 @@ describe.each<[string, string, string, Partial<MemberConfig>]>([
   ['quota-backend-bytes', '-1', '0', { quotaBackendBytes: undefined }],
   ['quota-backend-bytes', '0', '-1', { quotaBackendBytes: 2 ** 31 }],
   ['max-request-bytes', '1024', '2048', { maxRequestBytes: 1024 }],
+  ['auto-compaction-mode', 'periodic', 'revision', {}],
+  ...(
+    [
+      ['0', 0],
+      ['1', 3_600_000],
+      ['5m', 300_000],
+      ['1h30m', 5_400_000],
+      ['1.5h', 5_400_000],
+      ['1s', 1000],
+      ['87600', 87_600 * 3_600_000],
+    ] as const
+  ).map(([text, retentionMs]): [string, string, string, Partial<MemberConfig>] => [
+    'auto-compaction-retention',
+    text,
+    '2h',
+    { autoCompaction: { mode: 'periodic', retentionMs } },
+  ]),
   ['log-level', 'debug', 'warn', { logLevel: 'debug' }],
   ['log-format', 'json', 'json', {}],
 ])('-%s %s', (name, value, other, expected) => {
@@ -260,6 +296,11 @@ describe('a value is refused with the field, the reason, what was given and what
     ['-snapshot-log-bytes', ['65535', '-1']],
     ['-quota-backend-bytes', ['1', '68719476737']],
     ['-max-request-bytes', ['1023', '16777217']],
+    ['-auto-compaction-mode', ['hourly', '', 'Periodic']],
+    [
+      '-auto-compaction-retention',
+      ['-1', '999ms', '87601', '1d', 'h', '1h-30m', '1 h', '', 'NaN', '9'.repeat(30)],
+    ],
     ['-log-format', ['text']],
     [
       '-initial-cluster',

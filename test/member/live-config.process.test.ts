@@ -71,11 +71,57 @@ test('log level, quota and limits follow the file; the rest waits for a restart 
       pendingRestart: [],
       problem: expect.stringContaining('quota-backend-bytes'),
     })
-    await write({ epoch: 6, 'quota-backend-bytes': 4_000_000 })
+    // What the writer has left of its history counts as well, however fast it was.
+    await write({ epoch: 6, 'quota-backend-bytes': 40_000_000 })
     expect((await acknowledged(6)).alarms).toEqual([])
     expect(await put(member, 'more', 10)).toBe(200)
     expect(member.child).toBe(child)
     expect(member.output).toContain('"level":"debug"')
+    expect(await cluster.kill(member, 'SIGTERM')).toBe(0)
+  } finally {
+    await cluster.destroy()
+  }
+})
+
+test('history goes as the file says, without a restart, and a member says what it does not understand', async () => {
+  const cluster = await ProcessCluster.create(1)
+  const member = cluster.members[0]!
+  const file = join(cluster.directory, 'raftbase.json')
+  const write = async (content: object): Promise<void> => {
+    await writeFile(`${file}.new`, JSON.stringify(content))
+    await rename(`${file}.new`, file)
+  }
+  const compacted = (least: number): Promise<Status> =>
+    eventually('a compaction', async () => {
+      const now = await status(member)
+      return (now.compactRevision ?? 0) >= least ? now : undefined
+    })
+  try {
+    await write({ epoch: 1 })
+    cluster.start(member, [...cluster.flags(member), `-config=${file}`])
+    await cluster.agreedLeader()
+    for (let i = 0; i < 20; i++) expect(await put(member, 'k', 100)).toBe(200)
+    expect((await status(member)).compactRevision).toBe(0)
+    await write({ epoch: 2, 'auto-compaction-mode': 'revision', 'auto-compaction-retention': '5' })
+    expect(await compacted(1)).toMatchObject({
+      compactRevision: 16,
+      revision: 21,
+      configFile: { epoch: 2, pendingRestart: [] },
+    })
+    const old = await fetch(`${member.api}/v1/kv/k?revision=15`)
+    expect([old.status, ((await old.json()) as { code: string }).code]).toEqual([
+      410,
+      'REVISION_COMPACTED',
+    ])
+    expect((await fetch(`${member.api}/v1/kv/k?revision=16`)).status).toBe(200)
+    await write({ epoch: 3, 'auto-compaction-retention': '1s' })
+    expect(await compacted(21)).toMatchObject({ compactRevision: 21, revision: 21 })
+    await write({ epoch: 4, 'auto-compaction-mode': 'daily' })
+    const problem = await eventually('the problem', async () => {
+      return (await status(member)).configFile?.problem
+    })
+    expect(problem).toContain('unknown auto-compaction-mode "daily"')
+    expect(member.output).toContain('history compacted')
     expect(await cluster.kill(member, 'SIGTERM')).toBe(0)
   } finally {
     await cluster.destroy()

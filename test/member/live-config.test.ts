@@ -88,6 +88,8 @@ test('what can change does, is published once, and is acknowledged by the epoch 
     'quota-backend-bytes': 5_000_000,
     'max-request-bytes': '100000',
     'snapshot-log-bytes': 70_000,
+    'auto-compaction-mode': 'revision',
+    'auto-compaction-retention': 500,
   })
   await until({ epoch: 2, pendingRestart: [] })
   const expected = {
@@ -95,6 +97,7 @@ test('what can change does, is published once, and is acknowledged by the epoch 
     snapshotLogBytes: 70_000,
     quotaBackendBytes: 5_000_000,
     maxRequestBytes: 100_000,
+    autoCompaction: { mode: 'revision', retentionRevisions: 500 },
   }
   expect(live.current).toEqual(expected)
   expect(changes).toEqual([expected])
@@ -230,6 +233,8 @@ test('every setting is one that changes at once or one that waits', () => {
   expect(dynamic.map(({ name }) => name)).toEqual([
     'snapshot-log-bytes',
     'quota-backend-bytes',
+    'auto-compaction-mode',
+    'auto-compaction-retention',
     'max-request-bytes',
     'log-level',
   ])

@@ -4,6 +4,7 @@
 import { RaftbaseError } from '../../lib/errors.ts'
 import type {
   CallOptions,
+  CompactionResult,
   Consistency,
   DeleteResult,
   FinalizeRequest,
@@ -173,9 +174,21 @@ export class MemoryMemberNode implements MemberNode {
     return { level: request.level ?? 1, epoch: this.epoch }
   }
 
-  /** Reads below `revision` are refused from now on. */
-  compact(revision: number): void {
+  async compact(
+    { revision }: { revision: number },
+    options: CallOptions,
+  ): Promise<CompactionResult> {
+    await this.#admit(`compact ${revision}`, options)
+    const details = { revision: this.#revision, compactRevision: this.#compactRevision }
+    if (revision <= this.#compactRevision) {
+      throw new RaftbaseError('REVISION_COMPACTED', 'revision is compacted', { details })
+    }
+    if (revision > this.#revision) {
+      throw new RaftbaseError('REVISION_FUTURE', 'revision is in the future', { details })
+    }
     this.#compactRevision = revision
+    this.#maybeLoseAnswer()
+    return { revision: this.#revision }
   }
 
   nodes(): readonly NodeInfo[] {

@@ -42,6 +42,18 @@ or "unreachable" when the member did not answer here.`,
   ...MEMBER_COMMANDS,
   ...LEADER_COMMANDS,
   FINALIZE_COMMAND,
+  {
+    name: 'compaction',
+    summary: 'forget history: revisions before this one cannot be read any more',
+    arguments: [{ name: 'REVISION' }],
+    settings: CLIENT_SETTINGS,
+    example: 'raftbase compaction 125000',
+    about: `Up to the current revision, which "raftbase status -o json" tells. In force on every member at once;
+memory comes back within seconds. Members do it by themselves with -auto-compaction-retention.`,
+    exitCodes:
+      '0 done (also when it was so already), 1 refused or failed, 2 malformed command line',
+    run: async (command, argv) => (await import('./compaction.ts')).runCompaction(command, argv),
+  },
   ...SNAPSHOT_COMMANDS,
   {
     name: 'completion',

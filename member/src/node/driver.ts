@@ -2,7 +2,6 @@
 // Everything that arrives in one turn of the event loop is one batch: one round of proposals, one read-index round, one
 // write per peer. Leads no decision of its own; every input first lets the core see the time that has passed.
 
-import { unreachable } from '../../../lib/assert.ts'
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { Logger } from '../../../lib/logger.ts'
@@ -29,7 +28,7 @@ import type {
 import type { Applier } from './applier.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { ForwardFilter } from './forward-filter.ts'
-import { noSpace, overloaded } from './outcomes.ts'
+import { noSpace, overloaded, refusalOf } from './outcomes.ts'
 import { type LogWriter, Persister } from './persister.ts'
 import type { PendingProposal, Proposals } from './proposals.ts'
 import type { Reads } from './reads.ts'
@@ -136,6 +135,11 @@ export class Driver implements TransportHandler {
 
   proposeConfChange(change: ConfChange): ProposeResult {
     return this.#ask(() => this.#raft.proposeConfChange(change))
+  }
+
+  /** Into this leader's own log, in its own term, or not at all: what leadership does by itself. */
+  proposeHere(data: Uint8Array): ProposeResult {
+    return this.#ask(() => this.#raft.propose([data]))
   }
 
   /** Resolves once the own log is durable up to `index`. */
@@ -481,20 +485,5 @@ export class Driver implements TransportHandler {
     this.#failed = true
     this.#options.ticker.stop()
     this.#options.onFailure(error)
-  }
-}
-
-/** What a request ends with; undefined when it waits for the next chance. */
-function refusalOf(reason: ForwardRefused['reason']): RaftbaseError | undefined {
-  switch (reason) {
-    case 'overloaded':
-      return overloaded()
-    case 'noSpace':
-      return noSpace()
-    case 'notLeader':
-    case 'transferring':
-      return undefined
-    default:
-      return unreachable(reason)
   }
 }

@@ -12,6 +12,7 @@ import type { Identity } from './identity.ts'
 import type { Member } from './member.ts'
 import type {
   CallOptions,
+  CompactionResult,
   ConfigFileStatus,
   Consistency,
   DataDirectoryStatus,
@@ -182,6 +183,10 @@ export class MemberHost implements MemberNode {
     options: CallOptions,
   ): Promise<GetResult> {
     return this.#ask((member) => member.get(request, options))
+  }
+
+  compact(request: { revision: number }, options: CallOptions): Promise<CompactionResult> {
+    return this.#ask((member) => member.compact(request, options))
   }
 
   exportSnapshot(

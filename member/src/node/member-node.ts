@@ -4,6 +4,8 @@
 import type { TlsStatus } from '../../../lib/tls/holder.ts'
 import type { MemberId, Role } from '../raft/types.ts'
 
+export type { AutoCompaction } from './compaction-schedule.ts'
+
 export type MemberState =
   /** Before the data directory is known to be this member's. */
   | 'starting'
@@ -107,6 +109,11 @@ export interface PutResult {
   /** Of the key after this put: 1 when it created it. */
   readonly version: number
   readonly createRevision: number
+}
+
+export interface CompactionResult {
+  /** The store's revision, which a compaction leaves alone. */
+  readonly revision: number
 }
 
 export interface DeleteResult {
@@ -264,6 +271,11 @@ export interface MemberNode {
     request: { key: Uint8Array; consistency: Consistency; revision?: number },
     options: CallOptions,
   ): Promise<GetResult>
+  /**
+   * Makes every revision before `revision` unreadable; its memory comes back by and by. Rejects with REVISION_COMPACTED when
+   * it has happened before, REVISION_FUTURE, and as `put`.
+   */
+  compact(request: { revision: number }, options: CallOptions): Promise<CompactionResult>
   /**
    * The state, to be read by a client: with everything acknowledged before the call, or as it is here. Rejects as `get`,
    * with OVERLOADED also when several are being read already.

@@ -1,24 +1,20 @@
 // One member: the modules around the core put together, and what the front ends may ask of it. Everything outside the
 // process arrives through the options, so that the simulator runs this code unchanged.
 
-import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
-import type { Logger } from '../../../lib/logger.ts'
-import type { Prng } from '../../../lib/prng.ts'
-import { type RequestBody, RequestEncoder } from '../apply/request.ts'
+import { requestCost, type RequestBody, RequestEncoder } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { HardState, MemberId, SoftState, Term } from '../raft/types.ts'
 import { RawNode } from '../raft/raw-node.ts'
-import type { PeerAddress, Transport } from '../transport/transport.ts'
-import type { FileSystem } from '../wal/file-system.ts'
 import { Applier } from './applier.ts'
+import { AutoCompactor } from './auto-compactor.ts'
 import { Breather } from './breather.ts'
 import { Driver } from './driver.ts'
 import { Exporter } from './exporter.ts'
-import type { DataDirectory } from './data-directory.ts'
-import type { Identity, InitialMember } from './identity.ts'
+import type { Identity } from './identity.ts'
 import type {
   CallOptions,
+  CompactionResult,
   Consistency,
   DeleteResult,
   FinalizeRequest,
@@ -29,54 +25,37 @@ import type {
   MembershipRequest,
   MemberState,
   NodeInfo,
-  NodeObserver,
   NotReadyReason,
   PutResult,
   SnapshotExport,
 } from './member-node.ts'
 import { handOver } from './hand-over.ts'
-import { deleteResult, finalizeResult, getResult, putResult, tooLarge } from './outcomes.ts'
+import type { MemberOptions } from './member-options.ts'
+import {
+  compactionResult,
+  deleteResult,
+  finalizeResult,
+  getResult,
+  historyFull,
+  putResult,
+  tooLarge,
+} from './outcomes.ts'
 import { LeaderWatch } from './leader-watch.ts'
 import { Membership, type MembershipCall } from './membership.ts'
 import { Proposals } from './proposals.ts'
 import { Publisher } from './publisher.ts'
 import { Reads } from './reads.ts'
 import { type Recovered, recover, restoreState } from './recovery.ts'
-import type { NodeSettings } from './settings.ts'
 import { Snapshotter } from './snapshotter.ts'
-import { type MemberStatus, memberStatus, memberViews, whyNotReady } from './status.ts'
+import {
+  isFullOfHistory,
+  type MemberStatus,
+  memberStatus,
+  memberViews,
+  whyNotReady,
+} from './status.ts'
 import { Ticker } from './ticker.ts'
 import { transferLeader } from './transfer.ts'
-
-export interface MemberOptions {
-  /** Locked; released by `stop`, and when `open` rejects. */
-  readonly directory: DataDirectory
-  /** Whom a cluster that does not exist yet is made of; nobody for a member that joins one. */
-  readonly initialMembers: readonly InitialMember[]
-  /** Whom a member that joins talks to until they have told it who the members are. */
-  readonly joinPeers?: readonly PeerAddress[]
-  /** What this member tells the others about itself. */
-  readonly attributes: {
-    readonly peerUrls: readonly string[]
-    readonly clientUrls: readonly string[]
-    readonly apiUrls: readonly string[]
-    readonly version: string
-  }
-  readonly settings: NodeSettings
-  readonly fs: FileSystem
-  readonly transport: Transport
-  readonly clock: Clock
-  readonly timers: Timers
-  readonly prng: Prng
-  readonly log: Logger
-  readonly metrics?: NodeObserver
-  /** Identity of this process: 16 hex digits, new at each start. */
-  readonly origin: string
-  /** The member must end: the disk failed or an invariant broke. Called at most once. */
-  readonly onFailure: (error: unknown) => void
-  /** The member was removed from the cluster and takes no further part. Called at most once. */
-  readonly onRemoved?: () => void
-}
 
 export class Member implements MemberNode {
   readonly #options: MemberOptions
@@ -90,6 +69,7 @@ export class Member implements MemberNode {
   readonly #snapshotter: Snapshotter
   readonly #exporter: Exporter
   readonly #publisher: Publisher
+  readonly #compactor: AutoCompactor
   #state: MemberState = 'recovering'
   #lastLeader: MemberId | undefined
   readonly #leaderWatch: LeaderWatch
@@ -159,6 +139,12 @@ export class Member implements MemberNode {
       timers: options.timers,
       confirm: (call) => this.#confirm('linearizable', call),
     })
+    this.#compactor = new AutoCompactor({
+      ...options,
+      driver: this.#driver,
+      proposals: this.#proposals,
+      stateMachine: () => this.stateMachine,
+    })
     this.#publisher = new Publisher({
       record: {
         id: identity.memberId,
@@ -210,6 +196,7 @@ export class Member implements MemberNode {
     this.#setPeers()
     await this.#options.transport.start(this.#driver)
     this.#driver.start()
+    this.#compactor.start()
     this.#setState('running')
     if (this.stateMachine.removed.has(this.identity.memberId)) this.#onRemoved()
   }
@@ -239,6 +226,7 @@ export class Member implements MemberNode {
   async stop(graceMs: number): Promise<void> {
     this.#setState('stopping')
     this.#publisher.stop()
+    this.#compactor.stop()
     const error = new RaftbaseError('SHUTTING_DOWN', 'the member is stopping')
     this.#proposals.close(error)
     this.#reads.close(error)
@@ -261,6 +249,10 @@ export class Member implements MemberNode {
 
   delete({ key }: { key: Uint8Array }, options: CallOptions): Promise<DeleteResult> {
     return this.#propose({ type: 'deleteRange', key }, options, deleteResult)
+  }
+
+  compact(request: { revision: number }, options: CallOptions): Promise<CompactionResult> {
+    return this.#propose({ type: 'compaction', ...request }, options, compactionResult)
   }
 
   async get(
@@ -367,6 +359,10 @@ export class Member implements MemberNode {
     read: (result: ApplyResult) => Answer,
   ): Promise<Answer> {
     const { origin, settings } = this.#options
+    const isFull = isFullOfHistory(this.stateMachine, settings.quotaBytes)
+    if (isFull && requestCost(request) > 0) {
+      return Promise.reject(historyFull(this.stateMachine.store))
+    }
     const data = this.#encoder.encode({
       origin,
       sequence: this.#proposals.nextSequence(),

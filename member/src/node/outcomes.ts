@@ -1,14 +1,21 @@
 // What became of a request, in the words of the front ends.
 
 import { RaftbaseError, type ErrorCode } from '../../../lib/errors.ts'
-import { invariant } from '../../../lib/assert.ts'
+import { invariant, unreachable } from '../../../lib/assert.ts'
 import type {
   ApplyOutcome,
   ApplyRefusal,
   ApplyResult,
   StateMachine,
 } from '../apply/state-machine.ts'
-import type { DeleteResult, FinalizeResult, GetResult, PutResult } from './member-node.ts'
+import type { ForwardRefused } from '../transport/transport.ts'
+import type {
+  CompactionResult,
+  DeleteResult,
+  FinalizeResult,
+  GetResult,
+  PutResult,
+} from './member-node.ts'
 
 const REFUSALS = {
   keyNotProvided: 'INVALID_ARGUMENT',
@@ -43,6 +50,14 @@ export function deleteResult({ outcome }: ApplyResult): DeleteResult {
   })
   const { revision, deleted } = outcome.delete
   return { revision, deleted }
+}
+
+export function compactionResult({ outcome }: ApplyResult): CompactionResult {
+  mustBeDone(outcome)
+  invariant(outcome.type === 'compaction', 'a compaction was answered as something else', {
+    type: outcome.type,
+  })
+  return { revision: outcome.revision }
 }
 
 /** Says who is in the way: `stateMachine` is as the request has left it. */
@@ -102,10 +117,35 @@ function refused(
   })
 }
 
+/** Certainly not done; compacting makes room. */
+export function historyFull({
+  revision,
+  compactRevision,
+}: Pick<StateMachine['store'], 'revision' | 'compactRevision'>): RaftbaseError {
+  return new RaftbaseError('NO_SPACE', 'state and its history have reached the quota', {
+    details: { reason: 'history', revision, compactRevision },
+  })
+}
+
 export function overloaded(): RaftbaseError {
   return new RaftbaseError('OVERLOADED', 'the leader has too many uncommitted entries')
 }
 
 export function noSpace(): RaftbaseError {
   return new RaftbaseError('NO_SPACE', "no space on the leader's disk")
+}
+
+/** What a request that was carried ends with; undefined when it waits for the next chance. */
+export function refusalOf(reason: ForwardRefused['reason']): RaftbaseError | undefined {
+  switch (reason) {
+    case 'overloaded':
+      return overloaded()
+    case 'noSpace':
+      return noSpace()
+    case 'notLeader':
+    case 'transferring':
+      return undefined
+    default:
+      return unreachable(reason)
+  }
 }

@@ -2,6 +2,7 @@
 
 import { FEATURE_LEVEL } from '../apply/request.ts'
 import type { RaftConfig } from '../raft/config.ts'
+import { type AutoCompaction, KEEP_EVERYTHING } from './compaction-schedule.ts'
 
 /** Ticks in a heartbeat interval: fine enough for early elections, coarse enough to be idle. */
 const TICKS_PER_HEARTBEAT = 10
@@ -25,6 +26,7 @@ export interface NodeSettings {
   readonly snapshotLogBytes: number
   readonly segmentBytes: number
   readonly quotaBytes: number
+  readonly autoCompaction: AutoCompaction
   readonly publishTimeoutMs: number
   /** The highest feature level this program understands. */
   readonly knownLevel: number
@@ -40,9 +42,11 @@ export interface UserSettings {
   readonly requestBytesMax: number
   readonly snapshotLogBytes: number
   readonly quotaBytes: number
+  /** Absent: all history is kept. */
+  readonly autoCompaction?: AutoCompaction
 }
 
-/** The three limits are asked of `user` anew each time: they may change while the node runs. */
+/** The limits and what is kept are asked of `user` anew each time: they may change while the node runs. */
 export function nodeSettings(user: UserSettings): NodeSettings {
   const { heartbeatMs, electionMs } = user
   const tickMs = Math.max(1, heartbeatMs / TICKS_PER_HEARTBEAT)
@@ -75,6 +79,9 @@ export function nodeSettings(user: UserSettings): NodeSettings {
     segmentBytes: 64 * MIB,
     get quotaBytes() {
       return user.quotaBytes
+    },
+    get autoCompaction() {
+      return user.autoCompaction ?? KEEP_EVERYTHING
     },
     publishTimeoutMs: 5 * electionMs,
     knownLevel: FEATURE_LEVEL,

@@ -49,6 +49,14 @@ export function whyNotReady(
   return isCurrent ? undefined : 'catchingUp'
 }
 
+/**
+ * Whether what is there and what is remembered of it fill the quota. Members differ in this with the progress of their
+ * compaction: it may decide what one of them proposes, and not what becomes of a request.
+ */
+export function isFullOfHistory({ store }: StateMachine, quotaBytes: number): boolean {
+  return store.usedBytes >= quotaBytes
+}
+
 /** Every member as this one sees it, sorted by name. */
 export function memberViews(parts: {
   readonly stateMachine: StateMachine
@@ -110,7 +118,8 @@ export function memberStatus(parts: StatusParts): MemberStatus {
 }
 
 function alarmsOf({ stateMachine, quotaBytes, isDiskFull }: StatusParts): readonly Alarm[] {
-  return isDiskFull || stateMachine.quotaUsedBytes >= quotaBytes ? ['NOSPACE'] : []
+  const isQuotaUsed = stateMachine.quotaUsedBytes >= quotaBytes
+  return isDiskFull || isQuotaUsed || isFullOfHistory(stateMachine, quotaBytes) ? ['NOSPACE'] : []
 }
 
 /** By name, two lives of one name by id. */

@@ -323,6 +323,23 @@ export const DeleteResultSchema = Type.Object({
 })
 export type DeleteResult = Static<typeof DeleteResultSchema>
 
+export const CompactionRequestSchema = Type.Object(
+  {
+    revision: Type.Integer({
+      minimum: 1,
+      description: 'The oldest that can still be read afterwards; up to the current one.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type CompactionRequest = Static<typeof CompactionRequestSchema>
+
+export const CompactionResultSchema = Type.Object({
+  compactRevision: count('The oldest revision that can be read from now on.'),
+  revision: count('The current one; a compaction leaves it alone.'),
+})
+export type CompactionResult = Static<typeof CompactionResultSchema>
+
 /** RFC 9457. Everything from `field` on is present where the code has it; docs/errors.md lists the codes. */
 export const ProblemSchema = Type.Object(
   {

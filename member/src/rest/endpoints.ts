@@ -58,6 +58,13 @@ export const ENDPOINTS = [
     isProbe: false,
     parameters: ['consistency', 'timeout'],
   },
+  {
+    id: 'compact',
+    path: '/v1/compaction',
+    methods: ['POST'],
+    isProbe: false,
+    parameters: ['timeout'],
+  },
   { id: 'getKey', path: KV_PATH, ...read, parameters: ['consistency', 'revision', 'timeout'] },
   { id: 'putKey', path: KV_PATH, methods: ['PUT'], isProbe: false, parameters: ['timeout'] },
   { id: 'deleteKey', path: KV_PATH, methods: ['DELETE'], isProbe: false, parameters: ['timeout'] },

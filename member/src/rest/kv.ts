@@ -1,11 +1,13 @@
 // /v1/kv/{key}: raw bytes in and out of the replicated state. The key is everything after the prefix, percent-decoded.
+// /v1/compaction: how far back it can be read.
 
 import { Buffer } from 'node:buffer'
 import { RaftbaseError } from '../../../lib/errors.ts'
 import type { KeyValue } from '../node/member-node.ts'
-import type { DeleteResult, PutResult } from './contract.ts'
+import type { CompactionResult, DeleteResult, PutResult } from './contract.ts'
 import { KV_PREFIX } from './endpoints.ts'
 import { type Answer, jsonAnswer, problemAnswer } from './errors.ts'
+import { invalid, jsonBody } from './json-body.ts'
 import type { Call } from './route.ts'
 import { consistencyOf, parsePositiveInteger, percentDecode } from './target.ts'
 
@@ -52,6 +54,19 @@ export async function deleteKey(call: Call): Promise<Answer> {
   const key = keyOf(call)
   const { deleted, revision } = await call.services.node.delete({ key }, call.options())
   return jsonAnswer({ deleted, revision } satisfies DeleteResult)
+}
+
+/** Answers when earlier revisions cannot be read any more; their memory comes back by and by. */
+export async function compact(call: Call): Promise<Answer> {
+  const { node, limits } = call.services
+  const options = call.options()
+  const bytes = await call.body({ limitBytes: limits.jsonBytesMax, overheadBytes: 0 })
+  const { revision: asked } = jsonBody(bytes, call.contentType, ['revision'])
+  if (typeof asked !== 'number' || !Number.isSafeInteger(asked) || asked < 1) {
+    throw invalid('revision', `an integer from 1 to ${Number.MAX_SAFE_INTEGER}`)
+  }
+  const { revision } = await node.compact({ revision: asked }, options)
+  return jsonAnswer({ compactRevision: asked, revision } satisfies CompactionResult)
 }
 
 function valueAnswer(call: Call, kv: KeyValue, revision: Record<string, string>): Answer {

@@ -5,6 +5,8 @@ import type { TSchema } from 'typebox'
 import {
   AddMemberRequestSchema,
   ClusterSchema,
+  CompactionRequestSchema,
+  CompactionResultSchema,
   DeleteResultSchema,
   FinalizeRequestSchema,
   FinalizeResultSchema,
@@ -28,6 +30,8 @@ const API_VERSION = '1.0.0'
 
 const SCHEMAS = {
   Cluster: ClusterSchema,
+  CompactionRequest: CompactionRequestSchema,
+  CompactionResult: CompactionResultSchema,
   DeleteResult: DeleteResultSchema,
   FinalizeRequest: FinalizeRequestSchema,
   FinalizeResult: FinalizeResultSchema,
@@ -188,6 +192,15 @@ const DESCRIPTIONS: Record<EndpointId, Description> = {
     body: {
       required: true,
       content: { 'application/json': { schema: reference('UpdateRequest') } },
+    },
+  },
+  compact: {
+    summary: 'Forget history: earlier revisions cannot be read any more',
+    ok: json('CompactionResult', 'In force on every member; their memory comes back by and by.'),
+    problems: [...waits, 403, 410, 413, 415, 500, 507],
+    body: {
+      required: true,
+      content: { 'application/json': { schema: reference('CompactionRequest') } },
     },
   },
   getKey: {

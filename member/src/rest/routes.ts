@@ -10,7 +10,7 @@ import {
   getReadiness,
   getStartup,
 } from './health.ts'
-import { deleteKey, getKey, putKey } from './kv.ts'
+import { compact, deleteKey, getKey, putKey } from './kv.ts'
 import {
   addMember,
   getMembers,
@@ -43,6 +43,7 @@ const HANDLERS = {
   replaceMember,
   getSnapshot,
   updateMember,
+  compact,
   getKey,
   putKey,
   deleteKey,

@@ -324,3 +324,33 @@ describe('finalize', () => {
     expect(changes(member)).toHaveLength(1)
   })
 })
+
+describe('compaction', () => {
+  test('says what it did, and takes what has happened before for done', async () => {
+    let isDone = false
+    const member = await fakeMember(({ method }) => {
+      if (method !== 'POST') return { json: {} }
+      if (isDone) return problem(410, 'REVISION_COMPACTED', { compactRevision: 9, revision: 12 })
+      isDone = true
+      return { json: { compactRevision: 9, revision: 12 } }
+    })
+    const first = await command('compaction', '9', '--endpoint', member.url)
+    const again = await command('compaction', '9', '--endpoint', member.url, '-o=json')
+    expect([first.code, first.stdout]).toEqual([0, 'compacted revision 9\n'])
+    expect([again.code, JSON.parse(again.stdout)]).toEqual([
+      0,
+      { compactRevision: 9, revision: 12 },
+    ])
+    expect(changes(member)).toEqual(Array(2).fill('POST /v1/compaction {"revision":9}'))
+  })
+
+  test('of a revision that is to come, or that is none, is refused', async () => {
+    const member = await cluster(() => problem(400, 'REVISION_FUTURE', { revision: 12 }))
+    const future = await command('compaction', '13', '--endpoint', member.url)
+    expect([future.code, future.stderr]).toEqual([1, expect.stringContaining('revision=12')])
+    for (const argv of [['x'], ['0'], [], ['1', '2'], ['-5']]) {
+      expect((await command('compaction', ...argv, '--endpoint', member.url)).code).toBe(2)
+    }
+    expect(changes(member)).toHaveLength(1)
+  })
+})

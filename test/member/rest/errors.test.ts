@@ -51,17 +51,14 @@ describe('problem documents (RFC 9457)', () => {
       'TIMEOUT',
       'SHUTTING_DOWN',
       'NO_SPACE',
+      'REVISION_COMPACTED',
+      'REVISION_FUTURE',
       'MEMBERSHIP_CONFLICT',
       'MEMBERSHIP_UNSAFE',
       'LEVEL_UNSUPPORTED',
       'CERTIFICATE_REFUSED',
     ]
-    const readsOnly: readonly string[] = [
-      'NOT_FOUND',
-      'ROUTE_NOT_FOUND',
-      'REVISION_COMPACTED',
-      'REVISION_FUTURE',
-    ]
+    const readsOnly: readonly string[] = ['NOT_FOUND', 'ROUTE_NOT_FOUND']
     for (const code of ERROR_CODES) {
       const { headers, json } = problem(new RaftbaseError(code, 'x'))
       const isUnknown = !definite.includes(code) && !readsOnly.includes(code)

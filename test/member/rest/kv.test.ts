@@ -143,7 +143,7 @@ describe('revisions', () => {
     const future = await app.inject({ url: '/v1/kv/k?revision=4' })
     expect(future.statusCode).toBe(400)
     expect(future.json()).toMatchObject({ code: 'REVISION_FUTURE', revision: 3 })
-    node.compact(3)
+    await node.compact({ revision: 3 }, { timeoutMs: 1000 })
     const compacted = await app.inject({ url: '/v1/kv/k?revision=2' })
     expect(compacted.statusCode).toBe(410)
     expect(compacted.json()).toMatchObject({ code: 'REVISION_COMPACTED', compactRevision: 3 })
@@ -320,6 +320,53 @@ describe('limits (X5)', () => {
     const refused = await send(await listen(app), 'PUT', path, Buffer.from('x'))
     expect(refused.status).toBe(413)
     expect(JSON.parse(refused.body.toString())).toMatchObject({ field: 'key', limitBytes: 8192 })
+    expect(node.asked).toEqual([])
+  })
+})
+
+const post = (app: ReturnType<typeof testApp>['app'], payload: string, type?: string) =>
+  app.inject({
+    method: 'POST',
+    url: '/v1/compaction?timeout=2s',
+    headers: { 'content-type': type ?? 'application/json' },
+    payload,
+  })
+
+describe('compaction', () => {
+  test('is asked of the cluster with its deadline, and says what can be read from now on', async () => {
+    const { app, node } = testApp()
+    for (const payload of ['a', 'b', 'c'])
+      await app.inject({ method: 'PUT', url: '/v1/kv/k', payload })
+    const done = await post(app, '{"revision":3}')
+    expect([done.statusCode, done.json()]).toEqual([200, { compactRevision: 3, revision: 4 }])
+    expect(node.asked.at(-1)).toBe('compact 3')
+    expect(node.lastOptions?.timeoutMs).toBe(2000)
+  })
+
+  test('that has happened, or is of the future, is refused with the revisions there are', async () => {
+    const { app } = testApp()
+    await app.inject({ method: 'PUT', url: '/v1/kv/k', payload: 'a' })
+    await post(app, '{"revision":2}')
+    const again = await post(app, '{"revision":2}')
+    expect(again.statusCode).toBe(410)
+    expect(again.json()).toMatchObject({
+      code: 'REVISION_COMPACTED',
+      outcome: 'notApplied',
+      compactRevision: 2,
+    })
+    const future = await post(app, '{"revision":3}')
+    expect(future.statusCode).toBe(400)
+    expect(future.json()).toMatchObject({ code: 'REVISION_FUTURE', revision: 2 })
+  })
+
+  test('takes a revision and nothing else', async () => {
+    const { app, node } = testApp()
+    const bodies = ['', '{}', '{"revision":0}', '{"revision":"3"}', '{"revision":1.5}', '[3]', '3']
+    for (const body of [...bodies, '{"revision":1,"physical":true}', '{"revision":1e300}', '{']) {
+      expect([body, (await post(app, body)).statusCode]).toEqual([body, 400])
+    }
+    expect((await post(app, '{"revision":1}', 'text/plain')).statusCode).toBe(415)
+    expect((await app.inject({ url: '/v1/compaction' })).statusCode).toBe(405)
     expect(node.asked).toEqual([])
   })
 })
