@@ -13,7 +13,7 @@ const SCENARIOS: readonly NamedScenario[] = [
     'a cluster of five with a leader Service',
     { replicas: 5, services: { leader: { enabled: true } } },
     bootstrap,
-    1,
+    3,
   ],
   [
     'a cluster is made and deleted, its volumes kept',
@@ -28,7 +28,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       ])
       expect(world.members.clustersOnVolumes().size).toBe(1)
     },
-    1,
+    2,
   ],
   [
     'a cluster is made and deleted with its volumes',
@@ -38,7 +38,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await destroy(world)
       expect(world.kubernetes.claims()).toEqual([])
     },
-    1,
+    2,
   ],
   [
     'a cluster is deleted in the middle of its first start',
@@ -63,7 +63,7 @@ const SCENARIOS: readonly NamedScenario[] = [
         await world.until('the cluster is healthy again', isSettled(world))
       }
     },
-    1,
+    4,
   ],
   [
     'a pod finds no node at first',
@@ -76,7 +76,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       world.kubernetes.unschedulable.clear()
       await world.until('it takes part when it comes', isSettled(world))
     },
-    1,
+    3,
   ],
   [
     'the status is wiped while the cluster runs',
@@ -87,7 +87,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await world.until('it is derived anew', isSettled(world))
       world.invariants.checkSize()
     },
-    1,
+    3,
   ],
   [
     'the status is wiped in the middle of the first start',
@@ -118,7 +118,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await world.until('the cluster is healthy', isSettled(world))
       world.invariants.checkSize()
     },
-    1,
+    4,
   ],
   [
     'everything but the volumes is deleted, the status included',
@@ -134,7 +134,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       }
       await world.until('the cluster is back with its data', isSettled(world))
     },
-    1,
+    3,
   ],
   [
     'two of three volumes are lost with everything else, and the third is not reached',
@@ -157,7 +157,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await world.pass(50)
       expect([world.status.phase, world.members.formedCount]).toEqual(['NoQuorum', 1])
     },
-    1,
+    3,
   ],
   [
     'a paused cluster is deleted',
@@ -175,7 +175,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await destroy(world)
       expect(world.kubernetes.claims()).toEqual([])
     },
-    1,
+    4,
   ],
   [
     'the same name is used again for a new cluster with new volumes',
@@ -188,7 +188,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       world.invariants.forget()
       await bootstrap(world)
     },
-    1,
+    3,
   ],
 ]
 

@@ -94,7 +94,7 @@ const SCENARIOS: readonly NamedScenario[] = [
       await world.until('it has grown', isOfSize(world, 5))
       world.invariants.checkSize()
     },
-    1,
+    12,
   ],
   [
     'a pod is lost with its volume, and replaced in place',

@@ -24,6 +24,8 @@ export interface Scene {
   readonly nowMs: number
   /** When a pass ended last. */
   readonly passedAtMs: number
+  /** When an accident took a pod. */
+  readonly lostPodAtMs: number | undefined
   /** Everything that happened, below one sentence. */
   explain(what: string): string
 }

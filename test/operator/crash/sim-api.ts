@@ -33,7 +33,8 @@ export interface Gate {
   /** Other operators may get their turn here: a request takes its time. */
   travel(): Promise<void>
   before(effect: SideEffect): void
-  after(effect: SideEffect): void
+  /** Unheard: it was carried out, and its answer gets lost. */
+  after(effect: SideEffect): 'heard' | 'unheard'
 }
 
 export function collectionOf(type: ResourceType): string {
@@ -148,7 +149,9 @@ export class SimApi implements KubeApi {
     } catch (error) {
       throw error instanceof ApiRefusal ? kubeErrorOf(error) : error
     }
-    this.#gate.after(effect)
+    if (this.#gate.after(effect) === 'unheard') {
+      throw new KubeError('unavailable', 'the connection was lost')
+    }
     return structuredClone(result) as KubeObject
   }
 }

@@ -25,6 +25,7 @@ interface StatefulSetSpec {
 
 export class SimKubernetes {
   readonly #store: FakeApiStore
+  readonly #network: string
   /** Pods by name whose container must not run: no node has room. */
   readonly unschedulable = new Set<string>()
   /** Tags of images that do not start. */
@@ -32,8 +33,10 @@ export class SimKubernetes {
   /** StatefulSets by name that no controller looks after. */
   readonly ignored = new Set<string>()
 
-  constructor(store: FakeApiStore) {
+  /** `network`: the first three numbers of the pods' addresses; the last one is the ordinal and one. */
+  constructor(store: FakeApiStore, network = '10.0.0') {
     this.#store = store
+    this.#network = network
   }
 
   /** One step of every controller, in this order or another: each is safe alone. */
@@ -166,7 +169,7 @@ export class SimKubernetes {
       if (this.brokenTags.has(tagOf(pod))) continue
       const status = {
         phase: 'Running',
-        podIP: `10.0.0.${Number(pod.metadata.name.split('-').at(-1)) + 1}`,
+        podIP: `${this.#network}.${Number(pod.metadata.name.split('-').at(-1)) + 1}`,
         containerStatuses: [
           {
             name: 'member',

@@ -152,7 +152,7 @@ export class SimMembers implements MemberClient {
   }
 
   #at(baseUrl: string): Process | undefined {
-    const ordinal = Number(/10\.0\.0\.(\d+)/.exec(baseUrl)?.[1]) - 1
+    const ordinal = Number(/^https?:\/\/[\d.]*\.(\d+)/.exec(baseUrl)?.[1]) - 1
     return [...this.#processes.values()].find(({ name }) => name.endsWith(`-${ordinal}`))
   }
 

@@ -133,10 +133,18 @@ export class SimRaft {
     if (2 * heard <= voters.length) return refused('MEMBERSHIP_UNSAFE')
     if (!voters.includes(asked) && voters.length < 2) return refused('MEMBERSHIP_UNSAFE')
     for (const id of this.configuration.members.keys()) if (!next.has(id)) this.removed.add(id)
-    this.committed += 1
+    this.#commit(running, new Set([...this.voters, ...voters]))
     this.configuration = { epoch: this.committed, members: next }
     if (!voters.includes(asked)) this.leader = undefined
     return { kind: 'done' }
+  }
+
+  /** A change that is answered is on the disks of both majorities. */
+  #commit(running: readonly Disk[], voters: ReadonlySet<string>): void {
+    this.committed += 1
+    for (const disk of running) {
+      if (disk.id !== undefined && voters.has(disk.id)) disk.holds = this.committed
+    }
   }
 
   #transfer(target: string, running: readonly Disk[]): ChangeAnswer {

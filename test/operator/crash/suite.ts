@@ -1,14 +1,19 @@
-// The harness of the crash suite: the operator killed before and after each change it makes, restarted with empty memory and
-// fresh caches, and every time the same end. RAFTBASE_SEEDS widens the search, RAFTBASE_FAULTS=long tries every point.
+// The harness of the crash suite: at each change the operator makes, something goes wrong, and every time the same end.
+// RAFTBASE_FAULTS=long tries every point, RAFTBASE_FAULT_SLICE=0 to 3 one fourth of them, RAFTBASE_SEEDS widens the search.
 
 import { describe, expect, test } from 'vitest'
 import { phaseTold, replicasOf, STATEFUL_SET } from './scene.ts'
 import { tagsOf } from './sim-kubernetes.ts'
-import { World, type WorldOptions } from './world.ts'
+import { type Accident, World, type WorldOptions } from './world.ts'
 
 const SEEDS = Number(process.env['RAFTBASE_SEEDS'] ?? 1)
 const isExhaustive = process.env['RAFTBASE_FAULTS'] === 'long'
-const CRASHES_MAX = 400
+const SLICES = 4
+/** Which fourth of the points; undefined for all of them. */
+const SLICE = isExhaustive ? process.env['RAFTBASE_FAULT_SLICE'] : undefined
+const POINTS_MAX = 600
+/** At least this often, where not every point is tried: the shortest lives have some 30 changes. */
+const EVERY_MAX = 45
 /** Of one test: every point of a long scenario takes minutes. */
 const TIMEOUT_MS = isExhaustive ? 1_200_000 : 120_000
 
@@ -17,8 +22,38 @@ export type NamedScenario = readonly [
   name: string,
   spec: WorldOptions['spec'],
   scenario: Scenario,
-  /** One in so many points of a crash is tried; all of them with RAFTBASE_FAULTS=long. */
+  /** One in so many points is tried; all of them with RAFTBASE_FAULTS=long. */
   stride: number,
+]
+
+interface Trouble {
+  readonly accident: Omit<Accident, 'effect'>
+  readonly operators?: 1 | 2
+  readonly turnPercent?: number
+  /** How much rarer than a plain crash it is tried where not every point is. */
+  readonly rarity: number
+}
+
+const TROUBLES: readonly (readonly [name: string, trouble: Trouble])[] = [
+  ['it is killed before each change', { accident: { operator: 'diesBefore' }, rarity: 1 }],
+  ['it is killed after each change', { accident: { operator: 'diesAfter' }, rarity: 1 }],
+  ['the answer to each change is lost', { accident: { operator: 'hearsNothing' }, rarity: 6 }],
+  [
+    'one of two is killed after each change while the other acts',
+    { accident: { operator: 'diesAfter' }, operators: 2, rarity: 6 },
+  ],
+  [
+    'it is killed after each change, and everything is seen late',
+    { accident: { operator: 'diesAfter' }, turnPercent: 25, rarity: 6 },
+  ],
+  [
+    'a pod is lost after each change',
+    { accident: { operator: 'goesOn', losesPod: true }, rarity: 6 },
+  ],
+  [
+    'a pod is lost, and it is killed, after each change',
+    { accident: { operator: 'diesAfter', losesPod: true }, rarity: 6 },
+  ],
 ]
 
 export const isHealthy = (world: World) => () =>
@@ -68,7 +103,7 @@ export async function destroy(world: World): Promise<void> {
   await world.until('its objects are gone', () => world.kubernetes.pods().length === 0)
 }
 
-/** Each scenario alone, with a crash before and after changes, with two operators, with caches far behind. */
+/** Each scenario alone, with trouble at its changes, with two operators, with caches far behind. */
 export function describeScenarios(scenarios: readonly NamedScenario[]): void {
   describe.each(scenarios)('%s', { timeout: TIMEOUT_MS }, (_name, spec, scenario, stride) => {
     test.each(Array.from({ length: SEEDS * 3 }, (_, index) => index + 1))(
@@ -80,21 +115,13 @@ export function describeScenarios(scenarios: readonly NamedScenario[]): void {
       },
     )
 
-    test.each(['before', 'after'] as const)('with a crash %s each change', async (when) => {
+    test.each(TROUBLES)('%s', async (what, trouble) => {
+      let count = 0
       for (let seed = 1; seed <= SEEDS; seed += 1) {
-        const step = isExhaustive ? 1 : stride
-        const first = 1 + (when === 'before' ? 0 : step >> 1)
-        for (let effect = first; effect <= CRASHES_MAX; effect += step) {
-          const world = new World({
-            seed,
-            ...(spec === undefined ? {} : { spec }),
-            crashAt: { effect, when },
-          })
-          await scenario(world)
-          if (world.crashCount === 0) break
-          expect(effect).toBeLessThan(CRASHES_MAX)
-        }
+        count += await tryPoints({ seed, spec, scenario, stride }, trouble)
       }
+      if (isExhaustive) console.info(`${count} points: ${what}`)
+      expect(count).toBeGreaterThan(0)
     })
 
     test('with two operators that act at the same time', async () => {
@@ -113,4 +140,41 @@ export function describeScenarios(scenarios: readonly NamedScenario[]): void {
       }
     })
   })
+}
+
+/** Until a life is over before the point is reached; returns how many points there were. */
+async function tryPoints(
+  life: {
+    readonly seed: number
+    readonly spec: WorldOptions['spec']
+    readonly scenario: Scenario
+    readonly stride: number
+  },
+  { accident, rarity, operators, turnPercent }: Trouble,
+): Promise<number> {
+  const { seed, spec, scenario, stride } = life
+  let count = 0
+  const every =
+    SLICE !== undefined ? SLICES : isExhaustive ? 1 : Math.min(stride * rarity, EVERY_MAX)
+  // The two plain crashes are tried at other points than each other where not all are.
+  const first =
+    SLICE !== undefined
+      ? 1 + Number(SLICE)
+      : accident.operator === 'diesBefore'
+        ? 1
+        : 1 + (every >> 1)
+  for (let effect = first; effect <= POINTS_MAX; effect += every) {
+    const world = new World({
+      seed,
+      accident: { ...accident, effect },
+      ...(spec === undefined ? {} : { spec }),
+      ...(operators === undefined ? {} : { operators }),
+      ...(turnPercent === undefined ? {} : { turnPercent }),
+    })
+    await scenario(world)
+    if (world.effectCount < effect) return count
+    // None where the change was refused: nothing had happened after which anybody could die.
+    count += world.accidentCount
+  }
+  throw new Error(`a life of more than ${POINTS_MAX} changes`)
 }

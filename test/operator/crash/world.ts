@@ -11,6 +11,7 @@ import type {
   ChangeAnswer,
   ChangeRequest,
 } from '../../../operator/src/member-client/member-client.ts'
+import { isKubeError } from '../../../operator/src/kube/errors.ts'
 import type { RecordedEvent } from '../../../operator/src/kube/event-recorder.ts'
 import { ClusterReconciler } from '../../../operator/src/reconcile/reconciler.ts'
 import { FakeApiStore, type StoredObject } from '../../support/fake-api-store.ts'
@@ -20,19 +21,27 @@ import { Invariants } from './invariants.ts'
 import { CLUSTER, KEY, type Scene } from './scene.ts'
 import { Crash, type Gate, type SideEffect, SimApi } from './sim-api.ts'
 import { SimCaches } from './sim-caches.ts'
-import { SimKubernetes } from './sim-kubernetes.ts'
+import { isRunning, SimKubernetes } from './sim-kubernetes.ts'
 import { SimMembers } from './sim-members.ts'
 
 const STEP_MS = 500
 const STEPS_MAX = 600
+
+/** What goes wrong around one change, counted from 1. */
+export interface Accident {
+  readonly effect: number
+  /** The operator that asks for it dies before or after it; or lives, and does not hear that it was carried out. */
+  readonly operator: 'diesBefore' | 'diesAfter' | 'hearsNothing' | 'goesOn'
+  /** A pod is lost right after it, whichever the count comes to; its volume stays. */
+  readonly losesPod?: boolean
+}
 
 export interface WorldOptions {
   readonly seed: number
   readonly spec?: Readonly<Record<string, unknown>>
   /** Two act at the same time when the Lease does not keep them apart. */
   readonly operators?: 1 | 2
-  /** Before or after which change, counted from 1, the operator that asks for it dies. */
-  readonly crashAt?: { readonly effect: number; readonly when: 'before' | 'after' }
+  readonly accident?: Accident
   /** Share of the steps, in percent, in which a part gets its turn. */
   readonly turnPercent?: number
 }
@@ -51,8 +60,9 @@ export class World implements Gate, Scene {
   /** Changes that operators asked for, and what tests did. */
   readonly trace: string[] = []
   effectCount = 0
-  crashCount = 0
+  accidentCount = 0
   passedAtMs = Number.NEGATIVE_INFINITY
+  lostPodAtMs: number | undefined
   nowMs = Date.parse('2026-03-01T08:00:00Z')
   readonly #options: WorldOptions
   readonly #prng: Prng
@@ -162,34 +172,50 @@ export class World implements Gate, Scene {
   before(effect: SideEffect): void {
     this.effectCount += 1
     this.invariants.checkEffect(effect)
-    if (this.#isCrash('before')) this.#crash(effect, 'before')
+    const { accident } = this.#options
+    if (accident?.effect !== this.effectCount || accident.operator !== 'diesBefore') return
+    this.accidentCount += 1
+    this.note(`the operator dies before ${nameOf(effect)}`)
+    throw new Crash()
   }
 
-  after(effect: SideEffect): void {
-    const { verb, target } = effect
-    this.note(`${verb} ${target.collection.split('/').at(-1)} ${target.name}`)
+  after(effect: SideEffect): 'heard' | 'unheard' {
+    const count = this.effectCount
+    this.note(nameOf(effect))
     this.invariants.check()
     this.invariants.checkAfter(effect)
-    if (this.#isCrash('after')) this.#crash(effect, 'after')
+    const { accident } = this.#options
+    if (accident?.effect !== count || accident.operator === 'diesBefore') return 'heard'
+    this.accidentCount += 1
+    if (accident.losesPod === true) this.#losePod(accident.effect)
+    if (accident.operator === 'diesAfter') {
+      this.note(`the operator dies after ${nameOf(effect)}`)
+      throw new Crash()
+    }
+    if (accident.operator === 'goesOn') return 'heard'
+    this.note(`the answer to ${nameOf(effect)} is lost`)
+    return 'unheard'
   }
 
   explain(what: string): string {
-    const { seed, crashAt, operators = 1 } = this.#options
-    const crash = crashAt === undefined ? 'no crash' : `crash ${crashAt.when} ${crashAt.effect}`
+    const { seed, accident, operators = 1 } = this.#options
+    const crash = accident === undefined ? 'no accident' : JSON.stringify(accident)
     const status = JSON.stringify(this.status, undefined, 1).slice(0, 6000)
     const done = this.trace.slice(-60).join('\n  ')
     return `${what} (seed ${seed}, ${crash}, ${operators} operators)\n  ${done}\nstatus: ${status}`
   }
 
-  #isCrash(when: 'before' | 'after'): boolean {
-    const { crashAt } = this.#options
-    return crashAt?.when === when && crashAt.effect === this.effectCount
-  }
-
-  #crash({ verb, target }: SideEffect, when: string): never {
-    this.crashCount += 1
-    this.note(`the operator dies ${when} ${verb} ${target.collection} ${target.name}`)
-    throw new Crash()
+  /** Machine and pod are gone at once; another one starts on the same volume. */
+  #losePod(turn: number): void {
+    const names = this.kubernetes
+      .pods()
+      .filter((pod) => isRunning(pod))
+      .map(({ metadata }) => metadata.name)
+    const name = names[turn % names.length]
+    if (name === undefined) return
+    this.note(`${name} is lost`)
+    this.kubernetes.lose(name, { withVolume: false })
+    this.lostPodAtMs = this.nowMs
   }
 
   /** At the same time: what one does between two requests of another is as good as never the same. */
@@ -206,6 +232,8 @@ export class World implements Gate, Scene {
       })
       this.passedAtMs = this.nowMs
     } catch (error) {
+      // As the controller does: what cannot be heard is looked at again.
+      if (isKubeError(error, 'unavailable')) return
       if (!(error instanceof Crash)) throw error
       operator.caches.close()
       this.#operators.splice(this.#operators.indexOf(operator), 1)
@@ -228,8 +256,8 @@ export class World implements Gate, Scene {
     this.before(effect)
     const answer = this.members.change(url, request, expectedEpoch)
     this.note(`${JSON.stringify(request)} at ${expectedEpoch}: ${JSON.stringify(answer)}`)
-    this.after(effect)
-    return answer
+    const heard = this.after(effect)
+    return heard === 'heard' ? answer : { kind: 'unknown', detail: 'no answer in 8 s' }
   }
 
   #isTurn(): boolean {
@@ -253,4 +281,8 @@ export class World implements Gate, Scene {
     })
     this.#operators.push({ reconciler, caches })
   }
+}
+
+function nameOf({ verb, target }: SideEffect): string {
+  return `${verb} ${target.collection.split('/').at(-1)} ${target.name}`
 }
