@@ -4,6 +4,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeApiServer } from '../support/fake-api-server.ts'
+import type { ParsedRequest } from '../support/fake-api-request.ts'
 import { until } from './support.ts'
 import { LivingCluster, missingMemberPort } from './support/living-cluster.ts'
 import { OperatorProcess, plainKubeconfig } from './support/operator-process.ts'
@@ -103,8 +104,7 @@ function expectUnharmed(): void {
 
 /** It reaches every member, and nothing of the API server. */
 function cutOff({ identity }: OperatorProcess): void {
-  const isOwn = ({ headers }: { readonly headers: Record<string, unknown> }) =>
-    String(headers['user-agent'] ?? '').includes(identity)
+  const isOwn = (request: ParsedRequest) => (request.headers['user-agent'] ?? '').includes(identity)
   server.fail(isOwn, { kind: 'hang' })
   server.cutWatches('reset')
 }

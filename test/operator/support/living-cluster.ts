@@ -35,6 +35,7 @@ interface AskedBody {
   readonly together?: readonly string[]
   readonly by: string
   readonly target: string
+  readonly level: number
 }
 
 /** Why members cannot be played here, told aloud; undefined when they can. */
@@ -222,10 +223,10 @@ export class LivingCluster {
   }
 }
 
-/** Of three numbers, somewhere that nobody else listens. */
+/** Three numbers of an address, somewhere that nobody else listens. */
 function aNetwork(): string {
-  const number = () => 2 + Math.floor(Math.random() * 250)
-  return `127.${number()}.${number()}`
+  const [first, second] = [Math.random(), Math.random()].map((share) => 2 + Math.floor(share * 250))
+  return `127.${first}.${second}`
 }
 
 function requestOf(
@@ -234,7 +235,9 @@ function requestOf(
   body: Readonly<Record<string, unknown>>,
 ): ChangeRequest {
   const [, , what, id = '', verb] = path.split('/')
-  const { name, incarnation, peerUrls, together = [], by, target } = body as unknown as AskedBody
+  const asked = body as unknown as AskedBody
+  const { name, incarnation, peerUrls, together = [], by, target, level } = asked
+  if (what === 'finalize') return { type: 'finalize', level }
   if (what === 'leader') return { type: 'transfer', target }
   if (verb === 'promote') return { type: 'promote', ids: [id, ...together] }
   if (verb === 'replace') return { type: 'replace', removed: id, promoted: by }
