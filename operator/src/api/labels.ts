@@ -19,8 +19,8 @@ export const CLUSTER_UID_ANNOTATION = 'raftbase.io/cluster-uid'
 export const MEMBERSHIP_EPOCH_ANNOTATION = 'raftbase.io/membership-epoch'
 /** On a RaftCluster: any text; another one exchanges the authority. On the authority's Secret: for which text it was. */
 export const ROTATE_ANNOTATION = 'raftbase.io/rotate-ca'
-/** On the authority's Secret: since when it is as it is. */
-export const AUTHORITY_SINCE_ANNOTATION = 'raftbase.io/since'
+/** On a Secret with a certificate: since when it is as it is. */
+export const CERTIFICATES_SINCE_ANNOTATION = 'raftbase.io/since'
 /** On a RaftCluster: `MEMBER@INCARNATION` that may be replaced now, whatever selfHeal says. */
 export const REPLACE_ANNOTATION = 'raftbase.io/replace'
 /** On children: what the operator wrote last, to tell a change of ours from one of somebody else. */

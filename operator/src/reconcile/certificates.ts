@@ -12,7 +12,7 @@ import {
 } from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
 import {
-  AUTHORITY_SINCE_ANNOTATION,
+  CERTIFICATES_SINCE_ANNOTATION,
   clusterLabels,
   FIELD_MANAGER,
   isControlledBy,
@@ -47,9 +47,13 @@ interface Remembered {
   readonly atMs: number
   /** Names of the Secrets: another spec may want others. */
   readonly names: string
-  readonly authority: KubeObject | undefined
-  readonly given: KubeObject | undefined
-  readonly leaves: ReadonlyMap<LeafUse, KubeObject | undefined>
+  /** Certificates are parsed and checked once, not in each pass. */
+  readonly found: CertificatesFound
+}
+
+export interface CertificatesFound {
+  readonly facts: TlsObserved
+  readonly credentials: MemberCredentials | undefined
 }
 
 /** What the operator shows and trusts when it asks members of a cluster. */
@@ -76,34 +80,22 @@ export class Certificates {
   /** Undefined for a cluster that has none. */
   async look(
     cluster: RaftCluster,
-    signal: AbortSignal,
-  ): Promise<
-    { readonly facts: TlsObserved; readonly credentials: MemberCredentials | undefined } | undefined
-  > {
-    const orders = leavesOf(cluster)
+    options: {
+      /** Pods of the cluster have TLS, whatever its spec says by now: the operator has to ask them. */
+      readonly isAsked: boolean
+      readonly signal: AbortSignal
+    },
+  ): Promise<CertificatesFound | undefined> {
+    const uses = usesOf(cluster, options)
     const { uid } = cluster.metadata
-    if (orders.length === 0) return undefined
+    if (uses.length === 0) return undefined
     const known = this.#remembered.get(uid)
     const isNew = known !== undefined && this.#nowMs() - known.atMs < READ_AGAIN_MS
-    const isSame = known?.names === namesOf(cluster)
-    const secrets = isNew && isSame ? known : await this.#read(cluster, signal)
-    this.#remembered.set(uid, secrets)
-    const { authority, leaves, given } = secrets
-    const own = leaves.get('operator')
-    return {
-      facts: {
-        ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
-        ...(givenAuthority(cluster) === undefined ? {} : { given: readGiven(given) }),
-        leaves: Object.fromEntries(
-          [...leaves].flatMap(([use, secret]) =>
-            secret === undefined
-              ? []
-              : [[use, { ...headOf(secret, uid), facts: readLeaf(secret, authority) }]],
-          ),
-        ),
-      },
-      credentials: own === undefined ? undefined : connectWith(own),
-    }
+    const isSame = known?.names === namesOf(cluster, uses)
+    if (isNew && isSame) return known.found
+    const found = await this.#read(cluster, uses, options.signal)
+    this.#remembered.set(uid, { atMs: this.#nowMs(), names: namesOf(cluster, uses), found })
+    return found
   }
 
   forget(uid: string): void {
@@ -122,6 +114,9 @@ export class Certificates {
     const key = { namespace, name: authorityName(name) }
     const authority =
       action.order.kind === 'newAuthority' ? undefined : await api.get(SECRETS, key, { signal })
+    if (isOutdated(action, authority)) {
+      throw new KubeError('conflict', 'the authority is another one by now')
+    }
     const from = 'from' in action.order ? action.order.from : undefined
     const given =
       from === undefined ? undefined : await api.get(SECRETS, { namespace, name: from }, { signal })
@@ -166,22 +161,36 @@ export class Certificates {
     )
   }
 
-  async #read(cluster: RaftCluster, signal: AbortSignal): Promise<Remembered> {
-    const { namespace, name } = cluster.metadata
+  async #read(
+    cluster: RaftCluster,
+    uses: readonly LeafUse[],
+    signal: AbortSignal,
+  ): Promise<CertificatesFound> {
+    const { namespace, name, uid } = cluster.metadata
     const get = (secret: string) =>
       this.#options.api.get(SECRETS, { namespace, name: secret }, { signal })
     const wanted = givenAuthority(cluster)
     const [authority, given, ...leaves] = await Promise.all([
       get(authorityName(name)),
       wanted === undefined ? undefined : get(wanted),
-      ...leavesOf(cluster).map(async ({ use }) => [use, await get(leafName(name, use))] as const),
+      ...uses.map(async (use) => [use, await get(leafName(name, use))] as const),
     ])
+    const there = leaves.flatMap(([use, secret]) =>
+      secret === undefined ? [] : [[use, secret] as const],
+    )
+    const own = there.find(([use]) => use === 'operator')?.[1]
     return {
-      atMs: this.#nowMs(),
-      names: namesOf(cluster),
-      authority,
-      given,
-      leaves: new Map(leaves),
+      facts: {
+        ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
+        ...(wanted === undefined ? {} : { given: readGiven(given) }),
+        leaves: Object.fromEntries(
+          there.map(([use, secret]) => [
+            use,
+            { ...headOf(secret, uid), facts: readLeaf(secret, authority) },
+          ]),
+        ),
+      },
+      credentials: own === undefined ? undefined : connectWith(own),
     }
   }
 
@@ -190,8 +199,27 @@ export class Certificates {
   }
 }
 
-function namesOf(cluster: RaftCluster): string {
-  return [givenAuthority(cluster), ...leavesOf(cluster).map(({ use }) => use)].join()
+/** Of the certificates that are looked at. Pods outlive a spec that wants TLS: they are asked with what there was. */
+function usesOf(cluster: RaftCluster, { isAsked }: { readonly isAsked: boolean }) {
+  const uses = leavesOf(cluster).map(({ use }) => use)
+  return isAsked && !uses.includes('operator') ? [...uses, 'operator' as const] : uses
+}
+
+function namesOf(cluster: RaftCluster, uses: readonly LeafUse[]): string {
+  return [givenAuthority(cluster), ...uses].join()
+}
+
+/** What is done to the authority itself is decided on what it was: another operator may have been faster. */
+function isOutdated(
+  { order, over, secret }: CertificateAction,
+  authority: KubeObject | undefined,
+): boolean {
+  if (order.kind === 'newAuthority' || order.kind === 'leaf' || order.kind === 'trust') return false
+  return (
+    authority?.metadata.name === secret &&
+    (authority.metadata.uid !== over?.uid ||
+      authority.metadata.resourceVersion !== over?.resourceVersion)
+  )
 }
 
 interface Written {
@@ -211,7 +239,9 @@ function contentOf(
   const { cluster, authority, given, nowMs } = context
   const { namespace, name, annotations: wishes } = cluster.metadata
   const whose = `${namespace}/${name}`
-  const since = { [AUTHORITY_SINCE_ANNOTATION]: `${new Date(nowMs).toISOString().slice(0, 19)}Z` }
+  const since = {
+    [CERTIFICATES_SINCE_ANNOTATION]: `${new Date(nowMs).toISOString().slice(0, 19)}Z`,
+  }
   if (order.kind === 'newAuthority') {
     // A wish that is older than the authority itself is fulfilled.
     const wish = wishes?.[ROTATE_ANNOTATION]
@@ -231,9 +261,9 @@ function contentOf(
     case 'forgetPrevious':
       return { data: withoutPrevious(), annotations: since }
     case 'leaf':
-      return { data: newLeaf(authority, order.leaf, nowMs), annotations: {} }
+      return { data: newLeaf(authority, order.leaf, nowMs), annotations: since }
     case 'trust':
-      return { data: trustOf(authority), annotations: {} }
+      return { data: trustOf(authority), annotations: since }
     default:
       return unreachable(order)
   }
@@ -260,17 +290,20 @@ function authorityOf(secret: KubeObject, uid: string): NonNullable<TlsObserved['
   const facts = readAuthority(secret)
   const { annotations } = secret.metadata
   const rotatedFor = annotations?.[ROTATE_ANNOTATION]
-  const since = annotations?.[AUTHORITY_SINCE_ANNOTATION]
   return {
     ...headOf(secret, uid),
     ...(facts === undefined ? {} : { facts }),
     ...(rotatedFor === undefined ? {} : { rotatedFor }),
-    ...(since === undefined ? {} : { since }),
   }
 }
 
 function headOf(secret: KubeObject, clusterUid: string): SecretFacts {
-  const { uid = '', resourceVersion } = secret.metadata
-  const isOurs = isControlledBy(secret, clusterUid)
-  return { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }), isOurs }
+  const { uid = '', resourceVersion, annotations } = secret.metadata
+  const since = annotations?.[CERTIFICATES_SINCE_ANNOTATION]
+  return {
+    uid,
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    isOurs: isControlledBy(secret, clusterUid),
+    ...(since === undefined ? {} : { since }),
+  }
 }

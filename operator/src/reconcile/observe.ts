@@ -88,7 +88,8 @@ async function observeTls(
   { certificates, trust }: ObserveOptions,
   signal: AbortSignal,
 ): Promise<TlsObserved | undefined> {
-  const found = await certificates.look(cluster, signal)
+  const isAsked = pods.some(({ isSecure }) => isSecure === true)
+  const found = await certificates.look(cluster, { isAsked, signal })
   for (const { ip, name, isSecure } of pods) {
     if (ip === undefined || isSecure !== true || found?.credentials === undefined) continue
     trust.use(ip, { ...found.credentials, servername: memberHost(cluster, name) })

@@ -135,8 +135,6 @@ export interface TlsObserved {
     readonly facts?: AuthorityFacts
     /** For which wish of the user it was exchanged last. */
     readonly rotatedFor?: string
-    /** RFC 3339: since when it is as it is. */
-    readonly since?: string
   }
   /** What the user's Secret holds, of a cluster whose authority is given. */
   readonly given?: { readonly certificate?: CertificateFacts; readonly problem?: string }
@@ -148,6 +146,8 @@ export interface SecretFacts {
   readonly resourceVersion?: string
   /** It belongs to this RaftCluster. */
   readonly isOurs: boolean
+  /** RFC 3339: since when its certificates are as they are. */
+  readonly since?: string
 }
 
 export interface Observed {

@@ -151,8 +151,22 @@ describe('renewal', () => {
   })
 })
 
+const PHASE_MS = 181_000
+
+test('two operators that go on with an exchange: the slower one looks again', async () => {
+  const scene = await Scene.issued()
+  scene.annotations = { 'raftbase.io/rotate-ca': 'today' }
+  scene.nowMs += PHASE_MS
+  await scene.settle()
+  scene.deliver()
+  scene.nowMs += PHASE_MS
+  const observed = await scene.observe()
+  const promote = plan(observed).actions.find(({ type }) => type === 'writeCertificate')
+  expect(await scene.pass()).toMatchObject([expect.stringMatching(/promoteAuthority/)])
+  await expect(scene.write(promote!, observed)).rejects.toMatchObject({ code: 'conflict' })
+})
+
 describe('exchanging the authority', () => {
-  const PHASE_MS = 181_000
 
   test('goes in three phases, each acknowledged by every member', async () => {
     const scene = await Scene.issued()
@@ -212,6 +226,37 @@ describe('exchanging the authority', () => {
     expect(await scene.condition()).toMatch(/waiting for demo-1$/)
     scene.stuck.clear()
     expect((await scene.settle())[0]).toMatch(/^write promoteAuthority/)
+  })
+
+  test('a phase is counted from the last Secret that was written, however late that was', async () => {
+    const scene = await Scene.issued()
+    scene.annotations = { 'raftbase.io/rotate-ca': 'today' }
+    scene.nowMs += 60_000
+    // The operator ends after the authority, and is back when the phase seems to be over.
+    expect(await scene.pass()).toHaveLength(1)
+    scene.nowMs += PHASE_MS
+    expect(await scene.settle()).toHaveLength(4)
+    scene.deliver()
+    scene.nowMs += 30_000
+    // An application may not have been told yet whom to trust.
+    expect(await scene.settle()).toEqual([])
+    expect(await scene.condition()).toMatch(/^False RotationInProgress/)
+    scene.nowMs += PHASE_MS
+    expect((await scene.settle())[0]).toMatch(/^write promoteAuthority/)
+  })
+
+  test('has not ended while a member still trusts the one before', async () => {
+    const scene = await Scene.issued()
+    scene.annotations = { 'raftbase.io/rotate-ca': 'today' }
+    for (let i = 0; i < 3; i++) {
+      scene.nowMs += PHASE_MS
+      await scene.settle()
+      if (i < 2) scene.deliver()
+    }
+    expect(scene.events).toContain('CARotated')
+    scene.stuck.add(1)
+    scene.deliver()
+    expect(await scene.condition()).toMatch(/^False NotInForce: not in force yet at demo-1/)
   })
 
   test('is due by itself at two thirds of its life', async () => {

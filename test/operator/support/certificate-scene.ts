@@ -6,7 +6,7 @@ import { stringify } from 'yaml'
 import type { KubeObject, ObjectKey, ResourceType } from '../../../operator/src/api/kube-object.ts'
 import { KubeError } from '../../../operator/src/kube/errors.ts'
 import type { KubeApi, PatchOptions } from '../../../operator/src/kube/kube-api.ts'
-import { describeAction } from '../../../operator/src/reconcile/actions.ts'
+import { type Action, describeAction } from '../../../operator/src/reconcile/actions.ts'
 import { Certificates } from '../../../operator/src/reconcile/certificates.ts'
 import type { MemberReport, Observed } from '../../../operator/src/reconcile/observed.ts'
 import { plan } from '../../../operator/src/reconcile/plan.ts'
@@ -138,7 +138,7 @@ export class Scene {
   async observe(): Promise<Observed> {
     const base = observationOf({ story: '', spec: this.spec, annotations: this.annotations })
     const cluster = base.cluster
-    const tls = await this.#certificates.look(cluster, SIGNAL)
+    const tls = await this.#certificates.look(cluster, { isAsked: false, signal: SIGNAL })
     const sightings = base.sightings.map((sighting, ordinal) => {
       const own = this.stuck.has(ordinal)
         ? (this.#stuckWith.get(ordinal) ?? this.#inForce)
@@ -147,6 +147,12 @@ export class Scene {
     })
     const now = `${new Date(this.nowMs).toISOString().slice(0, 19)}Z`
     return { ...base, now, sightings, ...(tls === undefined ? {} : { tls: tls.facts }) }
+  }
+
+  /** As another operator that has seen `observed`. */
+  async write(action: Action, { cluster }: Observed): Promise<void> {
+    if (action.type !== 'writeCertificate') throw new Error('not of a certificate')
+    await this.#certificates.write(action, cluster, SIGNAL)
   }
 
   /** One pass; what it does about certificates. */

@@ -87,12 +87,20 @@ function authorityAction(model: Model): CertificateAction | undefined {
     if (!isDue(facts.current, observed.now)) return undefined
     return write({ kind: 'nextAuthority' }, 'two thirds of its life are over')
   }
-  const isLongEnough = secondsSince(known.since, observed.now) >= PHASE_SECONDS_MIN
-  if (!isLongEnough || waitingFor(model, facts).length > 0) return undefined
+  if (!hasLasted(model) || waitingFor(model, facts).length > 0) return undefined
   if (facts.next !== undefined) {
     return write({ kind: 'promoteAuthority' }, 'every member trusts the next one')
   }
   return write({ kind: 'forgetPrevious' }, 'nobody shows a certificate of the one before')
+}
+
+/** Counted from the last Secret that was written: an application is told what lies in its own, however late that was. */
+function hasLasted({ observed: { tls, now } }: Model): boolean {
+  const written = Object.values(tls?.leaves ?? {}).flatMap(({ since }) => since ?? [])
+  // Secrets of an operator of before say it of the authority alone.
+  return [tls?.authority?.since, ...written].every(
+    (since) => secondsSince(since, now) >= PHASE_SECONDS_MIN,
+  )
 }
 
 /** Of whom the phase of the exchange that is under way still waits, in words; none of it may be missing. */
@@ -125,6 +133,11 @@ function showsNewest(member: MemberView, model: Model): boolean {
     const wanted = leaves[use === 'peer' ? 'peer' : 'server']?.facts.certificate?.sha256
     return wanted !== undefined && tlsOf(member)?.[use]?.certificate === wanted
   })
+}
+
+/** Whether the member trusts whom the authority's Secret names, and nobody else any more. */
+function trustsNewest(member: MemberView, model: Model, authority: AuthorityFacts): boolean {
+  return trustedBy(model).every((use) => isSameTrust(tlsOf(member)?.[use]?.trusts ?? [], authority))
 }
 
 /** What it says now: an old answer proves nothing. */
@@ -252,7 +265,11 @@ export function tlsReady(model: Model): Extract<Finding, { type: 'TLSReady' }> |
     const rest = waiting.length === 0 ? '' : `; waiting for ${waiting.join(', ')}`
     return { type, status, reason: 'RotationInProgress', message: `${what}${rest}` }
   }
-  const behind = members.filter((member) => member.isFresh && !showsNewest(member, model))
+  const behind = members.filter(
+    (member) =>
+      member.isFresh &&
+      !(showsNewest(member, model) && trustsNewest(member, model, authority.facts!)),
+  )
   if (behind.length > 0) {
     const names = behind.map(({ name }) => name).join(', ')
     return { type, status, reason: 'NotInForce', message: `not in force yet at ${names}` }
