@@ -41,7 +41,10 @@ export class Invariants {
   }
 
   check(): void {
-    const { members, status, nowMs, passedAtMs, store } = this.#world
+    const { members, certificates, status, nowMs, passedAtMs, store } = this.#world
+    certificates.check(nowMs)
+    const [mistrust] = certificates.breaches
+    this.#holds(mistrust === undefined, `certificates: ${mistrust}`)
     this.#isPausedForLong()
     if (members.hasQuorum) this.#servedAtMs = nowMs
     this.#holds(members.formedCount <= 1, 'never two clusters for one token (1, 2)')

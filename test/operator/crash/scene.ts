@@ -3,6 +3,7 @@
 import type { KubeObject } from '../../../operator/src/api/kube-object.ts'
 import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
 import type { FakeApiStore, StoredObject, Target } from '../../support/fake-api-store.ts'
+import type { SimCertificates } from './sim-certificates.ts'
 import type { SimKubernetes } from './sim-kubernetes.ts'
 import type { SimMembers } from './sim-members.ts'
 
@@ -19,6 +20,7 @@ export interface Scene {
   readonly store: FakeApiStore
   readonly kubernetes: SimKubernetes
   readonly members: SimMembers
+  readonly certificates: SimCertificates
   readonly cluster: StoredObject | undefined
   readonly status: RaftClusterStatus
   readonly nowMs: number

@@ -12,6 +12,7 @@ import type {
   MemberClient,
 } from '../../../operator/src/member-client/member-client.ts'
 import type { FakeApiStore } from '../../support/fake-api-store.ts'
+import type { SimCertificates } from './sim-certificates.ts'
 import { isRunning, type SimKubernetes, tagOf } from './sim-kubernetes.ts'
 import { type Configuration, type Disk, SimRaft } from './sim-raft.ts'
 
@@ -42,6 +43,7 @@ interface Process {
 export class SimMembers implements MemberClient {
   readonly #store: FakeApiStore
   readonly #kubernetes: SimKubernetes
+  readonly #certificates: Pick<SimCertificates, 'tlsOf'>
   readonly #volumes = new Map<string, Volume>()
   readonly #processes = new Map<string, Process>()
   /** How many clusters have ever formed. */
@@ -57,9 +59,14 @@ export class SimMembers implements MemberClient {
   readonly stuck = new Set<string>()
   #stepCount = 0
 
-  constructor(store: FakeApiStore, kubernetes: SimKubernetes) {
+  constructor(
+    store: FakeApiStore,
+    kubernetes: SimKubernetes,
+    certificates: Pick<SimCertificates, 'tlsOf'> = { tlsOf: () => undefined },
+  ) {
     this.#store = store
     this.#kubernetes = kubernetes
+    this.#certificates = certificates
   }
 
   /** Processes start and end with their pods, decide whether to take part, and elect when they can. */
@@ -304,7 +311,8 @@ export class SimMembers implements MemberClient {
     return undefined
   }
 
-  #statusOf({ name, volume, membership, parked, known }: Process): Status {
+  #statusOf({ podUid, name, volume, membership, parked, known }: Process): Status {
+    const tls = this.#certificates.tlsOf(podUid)
     const parsed = this.#parse(membership)
     const { raft } = this
     const leader = raft?.leader
@@ -317,6 +325,7 @@ export class SimMembers implements MemberClient {
       alarms: [],
       uptimeSeconds: 1,
       residentBytes: 1,
+      ...(tls === undefined ? {} : { tls }),
       ...(parsed.ok ? { membershipFile: { epoch: parsed.document.epoch, listed } } : {}),
     }
     if (parked !== undefined || volume.id === undefined) {

@@ -10,6 +10,7 @@ import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.t
 import type {
   ChangeAnswer,
   ChangeRequest,
+  MemberAnswer,
 } from '../../../operator/src/member-client/member-client.ts'
 import { isKubeError } from '../../../operator/src/kube/errors.ts'
 import type { RecordedEvent } from '../../../operator/src/kube/event-recorder.ts'
@@ -19,6 +20,7 @@ import { withDefaults } from '../../../operator/src/api/defaults.ts'
 import type { Json } from '../../support/fake-api-json.ts'
 import { Invariants } from './invariants.ts'
 import { CLUSTER, KEY, type Scene } from './scene.ts'
+import { SimCertificates } from './sim-certificates.ts'
 import { Crash, type Gate, type SideEffect, SimApi } from './sim-api.ts'
 import { SimCaches } from './sim-caches.ts'
 import { isRunning, SimKubernetes } from './sim-kubernetes.ts'
@@ -54,7 +56,8 @@ interface Operator {
 export class World implements Gate, Scene {
   readonly store = new FakeApiStore()
   readonly kubernetes = new SimKubernetes(this.store)
-  readonly members = new SimMembers(this.store, this.kubernetes)
+  readonly certificates = new SimCertificates(this.store, this.kubernetes)
+  readonly members = new SimMembers(this.store, this.kubernetes, this.certificates)
   readonly invariants: Invariants
   readonly events: RecordedEvent[] = []
   /** Changes that operators asked for, and what tests did. */
@@ -100,6 +103,12 @@ export class World implements Gate, Scene {
     this.store.patch(CLUSTER, { spec: { version } })
   }
 
+  /** As `kubectl annotate raftcluster`. */
+  annotate(annotations: Readonly<Record<string, string>>): void {
+    this.note(`the user annotates ${JSON.stringify(annotations)}`)
+    this.store.patch(CLUSTER, { metadata: { annotations } })
+  }
+
   deleteCluster(): void {
     this.note('the user deletes the cluster')
     if (this.store.find(CLUSTER) !== undefined) this.store.delete(CLUSTER)
@@ -137,6 +146,14 @@ export class World implements Gate, Scene {
     throw new Error(this.explain(`never: ${what}`))
   }
 
+  /** So much time passes in which nobody acts but the kubelets. */
+  skip(durationMs: number): void {
+    this.note(`${durationMs / 1000} s pass`)
+    // What they bring is what was there before, and not what is expired after.
+    this.certificates.step(this.nowMs + durationMs)
+    this.nowMs += durationMs
+  }
+
   /** Lets so many steps pass. */
   async pass(steps: number): Promise<void> {
     for (let step = 0; step < steps; step += 1) await this.step()
@@ -146,6 +163,7 @@ export class World implements Gate, Scene {
     this.nowMs += STEP_MS
     const turns: (() => void | Promise<void>)[] = [
       ...this.kubernetes.steps,
+      () => this.certificates.step(this.nowMs),
       () => this.members.step(),
       () => this.#reconcileAll(),
       () => {
@@ -241,6 +259,11 @@ export class World implements Gate, Scene {
     }
   }
 
+  #ask(url: string, trust: MemberTrust): Promise<MemberAnswer> {
+    const refusal = this.certificates.refusalOf(url, trust, this.nowMs)
+    return refusal === undefined ? this.members.status(url) : Promise.resolve(refusal)
+  }
+
   /** A change of the membership is one more thing that can be cut off before it happens, or after. */
   async #change(
     url: string,
@@ -266,11 +289,12 @@ export class World implements Gate, Scene {
 
   #startOperator(): void {
     const caches = new SimCaches(this.store)
+    const trust = new MemberTrust()
     const reconciler = new ClusterReconciler({
-      trust: new MemberTrust(),
+      trust,
       api: new SimApi(this.store, this),
       caches,
-      members: { status: (url) => this.travel().then(() => this.members.status(url)) },
+      members: { status: (url) => this.travel().then(() => this.#ask(url, trust)) },
       membership: { change: (url, request, options) => this.#change(url, request, options) },
       streams: { follow: () => undefined },
       recorder: { record: (event) => this.events.push(event) },

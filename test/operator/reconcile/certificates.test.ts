@@ -167,7 +167,6 @@ test('two operators that go on with an exchange: the slower one looks again', as
 })
 
 describe('exchanging the authority', () => {
-
   test('goes in three phases, each acknowledged by every member', async () => {
     const scene = await Scene.issued()
     const first = fingerprint(scene.secrets.certificate('demo-ca'))
