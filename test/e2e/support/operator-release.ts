@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { helm, kubectl } from './kubectl.ts'
 import { namespaceOf, OPERATOR_DEPLOYMENT, RUN, SCENARIOS } from './run.ts'
+import { waitFor } from './wait.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..', '..')
 const CHART = join(ROOT, 'charts', 'raftbase-operator')
@@ -76,7 +77,10 @@ export async function operatorRolledOut(): Promise<void> {
 export async function applyCrd(): Promise<void> {
   const file = join(ROOT, 'crds', 'raftclusters.yaml')
   await kubectl(['apply', '--server-side', '--force-conflicts', '--filename', file])
-  await kubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+  // A CRD that has no conditions yet is an error to kubectl wait, not something to wait for.
+  await waitFor({ what: 'the CRD to be established', timeoutMs: 30_000 }, () =>
+    kubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io']),
+  )
 }
 
 function sharedClusterValues(): string[] {
