@@ -11,6 +11,9 @@ export interface WriterReport {
   readonly acknowledged: number
   readonly failures: number
   readonly lastFailure: string
+  /** Answers that no member gave: not counted as answers, but told. */
+  readonly strangers: number
+  readonly lastStranger: string
   readonly staleReads: readonly string[]
   /** Longest time between two acknowledgements since the last {@link ClusterWriter.mark}, milliseconds. */
   readonly longestGapMs: number
@@ -84,7 +87,9 @@ export class ClusterWriter {
   /** Reads everything acknowledged so far; throws when anything is missing or a read was stale. Returns how much it was. */
   async verify(): Promise<number> {
     const { verified, missingCount, missing } = await this.#ask<Verification>('verify', 240_000)
-    const { staleReads } = await this.report()
+    const { staleReads, strangers, lastStranger } = await this.report()
+    if (strangers > 0)
+      console.warn(`${strangers} answers came from outside of the cluster, last: ${lastStranger}`)
     if (missingCount > 0)
       throw new Error(
         `${missingCount} of ${verified} ACKNOWLEDGED WRITES LOST: ${missing.join(', ')}`,
