@@ -70,7 +70,8 @@ test-unit: $(INSTALLED) ## the tests that start no process of their own
 .PHONY: test-faults
 test-faults: $(INSTALLED) $(COMPILED) ## every fault scenario with real members, as long as it should last, and every crash point
 	@RAFTBASE_FAULTS=long vitest run --project processes
-	@RAFTBASE_FAULTS=long vitest run --project modules test/operator/crash test/operator/interrupted
+	@RAFTBASE_FAULTS=long SIM_TEETH=wide vitest run --project modules test/operator/crash test/operator/interrupted \
+	  test/sim/teeth
 
 .PHONY: test-e2e
 test-e2e: test-e2e-containers test-e2e-kind ## every end-to-end scenario

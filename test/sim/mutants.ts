@@ -17,6 +17,8 @@ export interface Mutant {
   /** Caught within so many seeds from `fromSeed` on, 1 if left out. */
   readonly seedsMax: number
   readonly fromSeed?: number
+  /** The one of them that is known to show it, and is tried first unless the search is to be wide. */
+  readonly shownBy?: number
   /** It is told this story instead of random faults. */
   readonly story?: 'cutOffAndBack' | 'splitWhileJoint'
   /** Every run of it has these kinds of faults among its own. */
@@ -43,6 +45,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'await this.#file.write([record], this.#tail)',
     caughtBy: ['RaftbaseError', 'acknowledged', 'election safety', 'leader completeness'],
     seedsMax: 20,
+    shownBy: 2,
   },
   {
     name: 'early-acknowledgement',
@@ -52,6 +55,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: '',
     caughtBy: ['RaftbaseError', 'acknowledged', 'leader completeness'],
     seedsMax: 100,
+    shownBy: 2,
   },
   {
     name: 'early-vote',
@@ -61,6 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: "case 'MsgVoteResp':\n        return false",
     caughtBy: ['election safety', 'monotone'],
     seedsMax: 100,
+    shownBy: 8,
     fromSeed: 7,
   },
   {
@@ -71,6 +76,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'void [isFree, asksAhead]',
     caughtBy: ['election safety', 'InvariantViolation'],
     seedsMax: 40,
+    shownBy: 12,
     fromSeed: 6,
   },
   {
@@ -81,6 +87,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'vote: undefined,',
     caughtBy: ['election safety'],
     seedsMax: 300,
+    shownBy: 10,
     fromSeed: 9,
   },
   {
@@ -91,6 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const { count, lastIndex } = this.#entries; const term = Math.max(count > 0 ? this.#entries.at(lastIndex).term : 0, appliedTerm)',
     caughtBy: ['monotone', 'election safety'],
     seedsMax: 20,
+    shownBy: 7,
     fromSeed: 6,
   },
   {
@@ -101,6 +109,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: '',
     caughtBy: ['leader completeness', 'acknowledged', 'InvariantViolation', 'state-machine safety'],
     seedsMax: 20,
+    shownBy: 4,
   },
   {
     name: 'commit-past-match',
@@ -140,6 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
       'InvariantViolation',
     ],
     seedsMax: 100,
+    shownBy: 90,
     fromSeed: 85,
   },
   {
@@ -167,6 +177,7 @@ export const MUTANTS: readonly Mutant[] = [
       'InvariantViolation',
     ],
     seedsMax: 300,
+    shownBy: 2,
     with: { damage: true },
   },
   {
@@ -186,6 +197,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const context = `${this.#origin}.${++this.#round % 2}`',
     caughtBy: ['answers', 'linearizability'],
     seedsMax: 20,
+    shownBy: 7,
     fromSeed: 6,
   },
   {
@@ -196,6 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'if (!state.reads.hasWaiting) return',
     caughtBy: ['linearizability'],
     seedsMax: 60,
+    shownBy: 14,
     fromSeed: 13,
   },
   {
@@ -243,6 +256,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'return incoming',
     caughtBy: ['commit rule', 'leader completeness', 'election safety', 'acknowledged'],
     seedsMax: 40,
+    shownBy: 5,
     fromSeed: 4,
     with: { membership: true },
   },
@@ -274,6 +288,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (own.state === 'Voter') return found(identity, founders, 'nobody' as 'aMajority')\n",
     caughtBy: ['one cluster'],
     seedsMax: 50,
+    shownBy: 3,
     with: { membership: true },
   },
   {
@@ -294,6 +309,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (state.electionElapsed < state.electionTimeout || state.role !== 'follower') return\n",
     caughtBy: ['liveness', 'answers'],
     seedsMax: 50,
+    shownBy: 7,
     fromSeed: 6,
   },
 ]
