@@ -31,6 +31,8 @@ export const FAILPOINTS = [
   'beforeSendAsFollower',
   'beforeSendAsLeader',
   'compactionStep',
+  'directoryLocked',
+  'directoryMade',
   'identityBeforeWrite',
   'identityRenamed',
   'identityStored',

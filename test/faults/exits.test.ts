@@ -7,18 +7,21 @@ import { FAILPOINTS, type FailpointName } from '../../lib/failpoints.ts'
 import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
 import { IS_LONG, LEFT_TO_LONG } from './support/duration.ts'
 import { FaultRun, PATIENCE_MS } from './support/fault-run.ts'
+import { statusOf } from './support/status-watch.ts'
 
 vi.setConfig({ testTimeout: IS_LONG ? 1_800_000 : 400_000 })
 
 const READY_MS = 5000
-/** With `make test-faults`, how often each place is visited in each role. */
-const ROUNDS = Number(process.env['RAFTBASE_FAULT_ROUNDS'] ?? 1)
+/** With `make test-faults`, how often each place is visited in each role: by a cluster of its own in each round. */
+const ROUNDS = IS_LONG ? Number(process.env['RAFTBASE_FAULT_ROUNDS'] ?? 1) : 1
 
 /** What needs requests that do not exist yet, or happens in a first start only. */
 const NOT_UNDER_LOAD: readonly FailpointName[] = [
   'afterMembership',
   'beforeMembership',
   'compactionStep',
+  'directoryLocked',
+  'directoryMade',
   'identityBeforeWrite',
   'identityRenamed',
   'identityStored',
@@ -54,10 +57,11 @@ function isEarly(name: FailpointName): boolean {
   return name.startsWith('snapshot')
 }
 
-/** The quick run takes every fourth place, another fourth each day or the one it is told; the long one all, as often as told. */
+/** The quick run takes every fourth place, another fourth each day or the one it is told; the long one all, unless it is told. */
 function chosen(places: readonly FailpointName[]): readonly FailpointName[] {
-  if (IS_LONG) return Array.from({ length: ROUNDS }, () => places).flat()
-  const slice = Number(process.env['RAFTBASE_FAULT_SLICE'] ?? Math.floor(Date.now() / 86_400_000))
+  const told = process.env['RAFTBASE_FAULT_SLICE']
+  if (IS_LONG && told === undefined) return places
+  const slice = Number(told ?? Math.floor(Date.now() / 86_400_000))
   return places.filter((_, i) => (i + slice) % 4 === 0)
 }
 
@@ -87,32 +91,37 @@ async function dies(member: MemberProcess, name: FailpointName): Promise<boolean
 test.each(['leader', 'follower'] as const)(
   'a %s that ends at any failpoint comes back (F5)',
   async (role) => {
-    await FaultRun.scenario(`F5 ${role}`, BUSY, async (run) => {
-      const visited: string[] = []
-      const unreached: string[] = []
-      let isMet = true
-      for (const name of chosen(placesOf(role))) {
-        const leader = await run.leader(run.members)
-        const member = role === 'leader' ? leader : run.others(leader)[0]!
-        await run.loaded(20)
-        const hasDied = await dies(member, name)
-        if (hasDied) {
-          visited.push(name)
-          run.cluster.start(member)
-          const back = await run.ready(member)
-          isMet = run.meets(`ready after ${name}`, READY_MS, back) && isMet
-        } else {
-          unreached.push(name)
-          member.child!.send({ failpoints: '' })
-        }
-      }
-      run.note('places', visited.join(' '))
-      run.note('not reached', unreached.join(' ') || 'none')
-      expect(unreached).toEqual([])
-      expect(isMet, 'ready within the limit').toBe(true)
-    })
+    for (let round = 1; round <= ROUNDS; round++) {
+      const id = ROUNDS === 1 ? `F5 ${role}` : `F5 ${role}, round ${round}`
+      await FaultRun.scenario(id, BUSY, (run) => visit(run, role))
+    }
   },
 )
+
+async function visit(run: FaultRun, role: 'leader' | 'follower'): Promise<void> {
+  const visited: string[] = []
+  const unreached: string[] = []
+  let isMet = true
+  for (const name of chosen(placesOf(role))) {
+    const leader = await run.leader(run.members)
+    const member = role === 'leader' ? leader : run.others(leader)[0]!
+    await run.loaded(20)
+    const hasDied = await dies(member, name)
+    if (hasDied) {
+      visited.push(name)
+      run.cluster.start(member)
+      const back = await run.ready(member)
+      isMet = run.meets(`ready after ${name}`, READY_MS, back) && isMet
+    } else {
+      unreached.push(name)
+      member.child!.send({ failpoints: '' })
+    }
+  }
+  run.note('places', visited.join(' '))
+  run.note('not reached', unreached.join(' ') || 'none')
+  expect(unreached).toEqual([])
+  expect(isMet, 'ready within the limit').toBe(true)
+}
 
 /** Until the leader has forgotten what the member lacks: then only a snapshot helps it. */
 async function fallBehind(run: FaultRun, member: MemberProcess): Promise<void> {
@@ -177,6 +186,8 @@ test.runIf(IS_LONG)(
 
 /** In the order in which a first start reaches them. */
 const FIRST_START: readonly FailpointName[] = [
+  'directoryMade',
+  'directoryLocked',
   'segmentCreated',
   'segmentRenamed',
   'segmentNamed',
@@ -219,6 +230,39 @@ test('a member killed at any step of its first start completes it the next time 
   } finally {
     await cluster.destroy()
   }
+})
+
+/** Promise 6: whatever step one of three was killed at, it comes back as itself, into the one cluster there is. */
+test('one of three killed at any step of its first start is the third of that cluster the next time (F10)', async () => {
+  const steps = chosen(FIRST_START)
+  for (const name of steps) {
+    const cluster = await ProcessCluster.create(3)
+    try {
+      const [a, b, victim] = cluster.members as [MemberProcess, MemberProcess, MemberProcess]
+      victim.environment = { RAFTBASE_FAILPOINTS: `${name}=exit` }
+      const exited = once(cluster.start(victim), 'exit')
+      for (const member of [a, b]) cluster.start(member)
+      const [, signal] = (await exited) as [number | null, string | null]
+      expect(signal, `${name}\n${victim.output}`).toBe('SIGKILL')
+      await cluster.agreedLeader({ among: [a, b], timeoutMs: PATIENCE_MS })
+      const put = await fetch(`${a.api}/v1/kv/k`, { method: 'PUT', body: name })
+      expect(put.status).toBe(200)
+      victim.environment = {}
+      cluster.start(victim)
+      await isReady(victim)
+      expect(await (await fetch(`${victim.api}/v1/kv/k`)).text()).toBe(name)
+      const all = await Promise.all(cluster.members.map(statusOf))
+      expect(new Set(all.map((status) => status?.clusterId)).size).toBe(1)
+      const ids = all.map((status) => String(status?.memberId)).toSorted()
+      for (const status of all) {
+        expect(status?.members.map(({ id }) => id).toSorted()).toEqual(ids)
+      }
+      for (const member of cluster.members) expect(await cluster.kill(member, 'SIGTERM')).toBe(0)
+    } finally {
+      await cluster.destroy()
+    }
+  }
+  console.log(`F10: one of three ended at, and came back as itself: ${steps.join(' ')}`)
 })
 
 test('a member that hits its memory limit while it applies is back within 5 s (F11)', async () => {

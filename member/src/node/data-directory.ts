@@ -44,6 +44,7 @@ export class LockedDirectory {
    */
   static async open(fs: FileSystem, path: string): Promise<LockedDirectory> {
     const lock = await lockDirectory(fs, path)
+    // failpoint: await directoryLocked
     try {
       const identity = await readMetadata(fs, path)
       const isTombstoned = await readTombstone(fs, path)
@@ -123,5 +124,6 @@ async function lockDirectory(fs: FileSystem, path: string): Promise<DirectoryLoc
       cause,
     })
   }
+  // failpoint: await directoryMade
   return fs.lock(path)
 }

@@ -3,7 +3,7 @@
 // judged by its limit plus what the machine held the processes up meanwhile, both printed. When a scenario fails, data
 // directories and logs stay where the failure says.
 
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
@@ -58,6 +58,8 @@ export class FaultRun {
   /** Members that clients leave alone, because of what the scenario does to them. */
   readonly avoided = new Set<MemberProcess>()
   readonly #rate: number
+  /** The last of each kind, for the line at the end. */
+  readonly #figures = new Map<string, string>()
   #succeeded = false
   #closing: Promise<void> | undefined
 
@@ -217,9 +219,9 @@ export class FaultRun {
   meets(what: string, limitMs: number, figure: Figure): boolean {
     const stallMs = this.stalls.between(figure.fromMs, figure.toMs)
     const ok = figure.ms <= limitMs + stallMs
-    console.log(
-      `${this.id} ${what}: ${figure.ms.toFixed(0)} ms, limit ${limitMs.toFixed(0)} ms, processes held up ${stallMs.toFixed(0)} ms${ok ? '' : ' MISSED'}`,
-    )
+    const told = `${figure.ms.toFixed(0)} ms, limit ${limitMs.toFixed(0)} ms, processes held up ${stallMs.toFixed(0)} ms${ok ? '' : ' MISSED'}`
+    console.log(`${this.id} ${what}: ${told}`)
+    this.#figures.set(what, told)
     return ok
   }
 
@@ -324,10 +326,13 @@ export class FaultRun {
     const { history } = this.load
     const count = (type: 'done' | 'failed' | 'unknown'): number =>
       this.load.withOutcome(type).length
-    this.note(
-      'history',
-      `${history.operations.length} operations, ${count('done')} done, ${count('failed')} failed, ${count('unknown')} unknown; leaders ${this.watch.leaders.size}; LIN ACK HASH MONO hold`,
-    )
+    const told = `${history.operations.length} operations, ${count('done')} done, ${count('failed')} failed, ${count('unknown')} unknown; leaders ${this.watch.leaders.size}; LIN ACK HASH MONO hold`
+    this.note('history', told)
+    // `make test-faults` prints these lines once more when all is over.
+    const path = process.env['RAFTBASE_FAULT_SUMMARY']
+    if (path === undefined) return
+    const figures = [...this.#figures].map(([what, figure]) => `${what} ${figure}`)
+    appendFileSync(path, `${[this.id, ...figures, told].join('; ')}\n`)
   }
 
   #close(): Promise<void> {
