@@ -35,8 +35,8 @@ export function versionsFor(facts: Facts, { operation }: Undertaking): Versions 
     operation?.type === 'Rollout' &&
     operation.step === 'WaitReady' &&
     onFailure === 'Rollback' &&
-    // The rollout is one of a version: somebody still runs the one before.
-    facts.members.some(({ healthy, report }) => healthy && report?.version === rollbackVersion) &&
+    // The rollout is one of a version: somebody still runs the one before, if only for want of a majority.
+    facts.members.some(({ report }) => report?.version === rollbackVersion) &&
     isOverdue(facts, operation)
   return versionsOf(facts, hasFailed)
 }
