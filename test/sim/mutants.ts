@@ -31,6 +31,8 @@ export interface MutantConditions {
   readonly doubles?: boolean
   /** The membership changes. */
   readonly membership?: boolean
+  /** History is compacted. */
+  readonly compaction?: boolean
 }
 
 const RAFT = 'member/src/raft'
@@ -160,6 +162,26 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'this.#membershipEpoch = 0',
     caughtBy: ['one cluster', 'state-machine safety'],
     seedsMax: 20,
+  },
+  {
+    name: 'compacts-alone',
+    what: 'a leader compacts its own state and tells nobody',
+    file: `${NODE}/auto-compactor.ts`,
+    from: 'await this.#propose(revision)',
+    to: 'void this.#propose; (this.#options.stateMachine().store as unknown as { compact(revision: number): void }).compact(revision)',
+    caughtBy: ['state-machine safety'],
+    seedsMax: 20,
+    with: { compaction: true },
+  },
+  {
+    name: 'compaction-lost',
+    what: 'a snapshot brings back the state without what is compacted of it',
+    file: 'member/src/mvcc/restore.ts',
+    from: 'state.compactRevision = this.#compactRevision',
+    to: '',
+    caughtBy: ['state-machine safety'],
+    seedsMax: 20,
+    with: { compaction: true },
   },
   {
     name: 'checksum-ignored',

@@ -3,6 +3,7 @@
 // how a failure is shrunk.
 
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
+import type { AutoCompaction } from '../../member/src/node/member-node.ts'
 import { type NodeSettings, nodeSettings } from '../../member/src/node/settings.ts'
 import type { DiskSpeed } from './disk.ts'
 import { drawFaults, drawMembership, drawWipes, type Fault } from './fault-plan.ts'
@@ -20,6 +21,8 @@ export interface Plan {
   readonly workload: WorkloadProfile
   /** How long faults come and go. */
   readonly chaosMs: number
+  /** Whether history is compacted, by leaders and by somebody who asks for it. */
+  readonly compacts: boolean
   /** Whether the membership changes. */
   readonly reconfigures: boolean
   /** By time. */
@@ -34,14 +37,22 @@ export interface Plan {
 
 const KIB = 1024
 
-/** `reconfigures` instead of what the seed would have. */
-export function planOf(seed: number, forced: { readonly reconfigures?: boolean } = {}): Plan {
+interface Forced {
+  readonly reconfigures?: boolean
+  readonly compacts?: boolean
+}
+
+/** What is forced is so instead of what the seed would have. */
+export function planOf(seed: number, forced: Forced = {}): Plan {
   const prng = new SeededPrng(seed)
   const members = pick(prng, [3, 3, 3, 3, 5, 5, 1])
   const heartbeatMs = pick(prng, [100, 100, 100, 50, 200])
   const electionMs = 10 * heartbeatMs
   const chaosMs = 40_000 + prng.next(80_000)
   const settings = drawSettings(prng, heartbeatMs, electionMs)
+  const history = new SeededPrng(seed + 2 ** 44)
+  const drawsCompaction = history.next(3) === 0
+  const compacts = forced.compacts ?? drawsCompaction
   const others = new SeededPrng(seed + 2 ** 40)
   const reconfigures = others.next(3) === 0 || forced.reconfigures === true
   const operated = new SeededPrng(seed + 2 ** 41)
@@ -51,7 +62,8 @@ export function planOf(seed: number, forced: { readonly reconfigures?: boolean }
   return {
     seed,
     members,
-    settings,
+    settings: compacts ? { ...settings, autoCompaction: drawCompaction(history) } : settings,
+    compacts,
     electionMs,
     diskSpeed: {
       flushMs: pick(prng, [0.2, 1, 1, 5, 20]),
@@ -97,6 +109,11 @@ function drawSettings(prng: Prng, heartbeatMs: number, electionMs: number): Node
       maxPendingReads: pick(prng, [2, 10_000]),
     },
   }
+}
+
+/** Of a run of a minute or two some history is left at its end, for the checkers that look back. */
+function drawCompaction(prng: Prng): AutoCompaction {
+  return { mode: 'periodic', retentionMs: pick(prng, [0, 2000, 10_000, 30_000]) }
 }
 
 function drawNetwork(prng: Prng): NetworkProfile {

@@ -1,11 +1,13 @@
 // One run: a cluster lives through the faults of its plan under load, then a majority of it must make progress while
 // everything else stays broken, then all of it must agree. Nothing is ever acknowledged and lost on the way.
 
+import { SeededPrng } from '../../lib/prng.ts'
 import type { Checker } from './checkers/checker.ts'
 import { CheckFailure } from './checkers/checker.ts'
 import { allCheckers } from './checkers/all.ts'
 import { ElectionSafety } from './checkers/election-safety.ts'
 import { SimCluster } from './cluster.ts'
+import { Compactions } from './compactions.ts'
 import { FaultInjector, someMajority } from './faults.ts'
 import type { SimMember } from './member.ts'
 import type { Plan } from './plan.ts'
@@ -66,6 +68,7 @@ class Run {
   readonly #elections = new ElectionSafety()
   readonly #cluster: SimCluster
   readonly #workload: Workload
+  readonly #compactions: Compactions
   readonly #injector: FaultInjector
   #livenessMs = 0
 
@@ -84,6 +87,11 @@ class Run {
       history: cluster.history,
       members: () => cluster.members,
       onAnswer: (answer) => cluster.onAnswer(answer),
+    })
+    this.#compactions = new Compactions({
+      world: cluster.world,
+      prng: new SeededPrng(plan.seed + 2 ** 45),
+      members: () => cluster.members,
     })
     this.#injector = new FaultInjector(cluster)
   }
@@ -111,6 +119,7 @@ class Run {
     const { world, members } = this.#cluster
     for (const member of members) member.start()
     this.#workload.start()
+    if (plan.compacts) this.#compactions.start()
     const chosen =
       faults === undefined ? plan.faults : plan.faults.filter((_, i) => faults.includes(i))
     this.#injector.schedule(chosen)
@@ -119,6 +128,7 @@ class Run {
     this.#injector.healAll()
     await this.#advance(2 * plan.electionMs)
     this.#workload.stop()
+    this.#compactions.stop()
     await this.#converge()
     this.#cluster.finish()
     if (world.failure !== undefined) throw world.failure

@@ -66,6 +66,7 @@ function calmPlan(options: ScenarioOptions): Plan {
       valueBytes: 0,
     },
     chaosMs: 0,
+    compacts: false,
     reconfigures: false,
     isOperated: isAlone !== true,
     fileLagMs: 0,

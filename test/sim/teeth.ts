@@ -7,8 +7,10 @@ import { Scenario } from './scenario.ts'
 import { STORIES } from './stories.ts'
 
 /** The plan of a seed, with what the mutant needs to show at all. Damage and changes of membership do not go together. */
-function conditioned(seed: number, { damage, doubles, membership }: MutantConditions): Plan {
-  const plan = planOf(seed, { reconfigures: membership === true })
+function conditioned(seed: number, conditions: MutantConditions): Plan {
+  const { damage, doubles, membership, compaction = false } = conditions
+  // What is compacted cannot be looked back at: other mutants are caught sooner without.
+  const plan = planOf(seed, { reconfigures: membership === true, compacts: compaction })
   const { network, chaosMs, faults } = plan
   const count = damage === true ? 20 : 0
   const extra = Array.from({ length: count }, (_, i) => {

@@ -15,6 +15,7 @@ export interface StoredState {
   readonly name: string
   readonly applied: number
   readonly revision: number
+  readonly compactRevision: number
   /** Of the state at `revision` or at an earlier one. */
   readonly hashAt: (revision: number) => number
   /** Of entries still in the log: index to term and a digest of the data. */
@@ -69,6 +70,7 @@ export async function readStored(options: {
       name,
       applied: appliedIndex,
       revision: store.revision,
+      compactRevision: store.compactRevision,
       hashAt: (revision) => {
         const result = store.hash(revision)
         if (!result.ok)
@@ -100,10 +102,9 @@ export function differences(states: readonly StoredState[]): string[] {
         found.push(`entry ${index}: ${a.name} has ${entry}, ${b.name} has ${other}`)
         break
       }
-      if (a.applied === b.applied && a.revision !== b.revision)
-        found.push(
-          `applied ${a.applied}: ${a.name} at revision ${a.revision}, ${b.name} ${b.revision}`,
-        )
+      const [of, other] = [a, b].map((s) => `${s.name} at ${s.revision} from ${s.compactRevision}`)
+      const isEqual = a.revision === b.revision && a.compactRevision === b.compactRevision
+      if (a.applied === b.applied && !isEqual) found.push(`applied ${a.applied}: ${of}, ${other}`)
     }
   }
   return found
