@@ -27,6 +27,8 @@ export interface OperatorConfig {
   /** Undefined: all. */
   readonly watchNamespaces: readonly string[] | undefined
   readonly memberRepository: string
+  /** Whether the operator has the right to read nodes and volumes. */
+  readonly readsNodes: boolean
   readonly metricsListen: { readonly host: string; readonly port: number }
   readonly workers: number
   readonly kubeQps: number
@@ -77,6 +79,7 @@ export function loadOperatorConfig(sources: ConfigSources): LoadedConfig {
     namespace: reader.read('namespace', environment['POD_NAMESPACE'] || undefined, parseLabel),
     watchNamespaces: reader.read('watch-namespaces', undefined, parseLabels),
     memberRepository: reader.read('member-image', 'raftbase/member', parseRepository),
+    readsNodes: reader.read('read-nodes', false, parseFlag),
     metricsListen: reader.read('metrics-addr', { host: '::', port: 8080 }, parseListen),
     workers: reader.read('workers', 4, integerIn(1, 64)),
     kubeQps: reader.read('kube-qps', 50, integerIn(1, 1000)),
@@ -163,6 +166,11 @@ class Reader {
 
 function parseText(text: string): string | undefined {
   return text === '' ? undefined : text
+}
+
+function parseFlag(text: string): boolean | undefined {
+  if (text === 'true' || text === 'false') return text === 'true'
+  return undefined
 }
 
 function parseLabel(text: string): string | undefined {

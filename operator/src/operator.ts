@@ -130,6 +130,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     timers,
     log,
     render,
+    readsNodes: config.readsNodes,
   })
   registerOperatorFigures(registry, {
     isLeader: () => election.isLeader(),

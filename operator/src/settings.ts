@@ -47,6 +47,13 @@ export const OPERATOR_SETTINGS = [
     accepted: 'an image name without tag and digest',
   },
   {
+    name: 'read-nodes',
+    aliases: [],
+    help: 'whether the nodes and volumes of members that are unwell are read, which takes rights for the whole cluster',
+    fallback: 'false',
+    accepted: 'true or false',
+  },
+  {
     name: 'metrics-addr',
     aliases: [],
     help: 'address of /healthz, /readyz and /metrics; :PORT means every address',

@@ -5,12 +5,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { loadOperatorConfig } from '../../operator/src/config.ts'
 import * as resourceTypes from '../../operator/src/api/resource-types.ts'
 import { CHART, helm, missingHelm } from '../support/helm.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const TESTDATA = join(import.meta.dirname, 'testdata')
 const SKIPPED = missingHelm('the tests of the rendered chart')
+
+/** Kinds that belong to no namespace and are only read. */
+const OUTSIDE: ReadonlySet<string> = new Set(['nodes', 'persistentvolumes'])
 
 interface Rule {
   readonly apiGroups: readonly string[]
@@ -42,6 +46,14 @@ interface Policy {
       readonly ports: readonly { readonly port: string }[]
     }[]
   }
+}
+
+/** Of the operator's container. */
+function variablesOf(all: readonly Rendered[]): PodSpec['containers'][number]['env'] {
+  return all
+    .filter(({ kind }) => kind === 'Deployment')
+    .flatMap(({ spec }) => spec?.template?.spec.containers ?? [])
+    .flatMap(({ env }) => env)
 }
 
 function named(namespace: string): object {
@@ -177,6 +189,34 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
       )
       .filter((name) => !name.includes('/') && name !== 'events.')
     expect([...new Set(granted)].toSorted()).toEqual(wanted.toSorted())
+  })
+
+  test('gives it none on nodes and volumes where that is not wanted, and tells it so', async () => {
+    for (const set of ['rbac.nodes=false', 'rbac.scope=Namespaces,rbac.namespaces={prod}']) {
+      const all = await objects('--set', set)
+      const granted = all.flatMap(({ rules = [] }) => rules.flatMap(({ resources }) => resources))
+      expect(granted.filter((name) => OUTSIDE.has(name))).toEqual([])
+      expect(variablesOf(all).map(({ name }) => name)).not.toContain('RAFTBASE_OPERATOR_READ_NODES')
+    }
+  })
+
+  test('sets nothing but settings that the operator has', async () => {
+    const values = join(TESTDATA, 'everything', 'values.yaml')
+    const environment = Object.fromEntries(
+      [...variablesOf(await objects()), ...variablesOf(await objects('--values', values))].map(
+        ({ name, value = '' }) => [name, value],
+      ),
+    )
+    const loaded = loadOperatorConfig({
+      argv: [],
+      environment,
+      readFile: () => '{}',
+      hostName: 'host',
+    })
+    expect(loaded).toMatchObject({ kind: 'config', warnings: [] })
+    expect(loaded).toMatchObject({
+      config: { memberRepository: 'example.org/team/raftbase-member', watchNamespaces: ['prod'] },
+    })
   })
 
   test('gives it no right by wildcard, to list secrets, to make pods, or to give rights', async () => {

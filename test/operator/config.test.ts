@@ -38,6 +38,7 @@ describe('defaults', () => {
       namespace: undefined,
       watchNamespaces: undefined,
       memberRepository: 'raftbase/member',
+      readsNodes: false,
       metricsListen: { host: '::', port: 8080 },
       workers: 4,
       kubeQps: 50,

@@ -87,6 +87,45 @@ async function playPod(cluster: string, ordinal: number): Promise<void> {
   }
 }
 
+/** A pod whose node is gone, and a claim whose volume is on another one that is gone: both are looked up. */
+async function playDeadNodes(cluster: string): Promise<void> {
+  const one = ['pod', `${cluster}-1`, '-n', 'prod']
+  const target = { apiVersion: 'v1', kind: 'Node', name: 'gone-1' }
+  const binding = {
+    apiVersion: 'v1',
+    kind: 'Binding',
+    metadata: { name: `${cluster}-1`, namespace: 'prod' },
+    target,
+  }
+  const path = `/api/v1/namespaces/prod/pods/${cluster}-1/binding`
+  await server.mustKubectl(['create', '--raw', path, '-f', '-'], JSON.stringify(binding))
+  expect(await server.mustKubectl(['get', ...one, '-o', 'jsonpath={.spec.nodeName}'])).toBe(
+    'gone-1',
+  )
+  const on = { key: 'kubernetes.io/hostname', operator: 'In', values: ['gone-2'] }
+  const volume = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: `of-${cluster}` },
+    spec: {
+      capacity: { storage: '1Gi' },
+      accessModes: ['ReadWriteOnce'],
+      local: { path: '/data' },
+      nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [on] }] } },
+    },
+  }
+  await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(volume))
+  const claim = ['patch', 'pvc', `data-${cluster}-2`, '-n', 'prod', '--type=merge']
+  const spec = { volumeName: `of-${cluster}` }
+  await server.mustKubectl([...claim, '-p', JSON.stringify({ spec })])
+  const status = { phase: 'Bound' }
+  await server.mustKubectl([...claim, '--subresource=status', '-p', JSON.stringify({ status })])
+}
+
+async function memberReasons(cluster: string): Promise<string> {
+  return read('raftcluster', cluster, '.status.members[*].reason')
+}
+
 /** The pods are gone, and with them what protects the volumes they used. */
 async function playPodsGone(cluster: string): Promise<void> {
   const pods = ORDINALS.map((ordinal) => `${cluster}-${ordinal}`)
@@ -134,7 +173,7 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
   )
 
   test.each([
-    ['wide', 'the whole cluster', ['rbac.scope=Cluster'], []],
+    ['wide', 'the whole cluster', ['rbac.scope=Cluster'], ['-read-nodes=true']],
     [
       'narrow',
       'its namespaces',
@@ -160,6 +199,13 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
       await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
       await eventually('the StatefulSet', () => exists('statefulset', name))
       for (const ordinal of ORDINALS) await playPod(name, ordinal)
+      await playDeadNodes(name)
+      // Only one that may look finds out.
+      const reasons =
+        name === 'wide' ? 'PodStarting NodeDead NodeDead' : 'PodStarting PodStarting PodStarting'
+      await eventually('what is the matter with the members', async () => {
+        return (await memberReasons(name)) === reasons
+      })
       // Somebody else's hand in it is put right.
       await server.mustKubectl(['delete', 'service', `${name}-client`, '-n', 'prod'])
       await eventually('the Service again', () => exists('service', `${name}-client`))

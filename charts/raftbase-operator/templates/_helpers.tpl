@@ -76,6 +76,11 @@ capabilities:
 {{- end -}}
 
 {{/* Rules for everything the operator touches in a namespace that it watches; docs/operator.md says why for each. */}}
+{{- /* Nodes belong to no namespace. */}}
+{{- define "operator.readsNodes" -}}
+{{- and .Values.rbac.nodes (eq .Values.rbac.scope "Cluster") -}}
+{{- end -}}
+
 {{- define "operator.rules" -}}
 - apiGroups: [raftbase.io]
   resources: [raftclusters]
@@ -108,4 +113,12 @@ capabilities:
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
+{{- if eq (include "operator.readsNodes" .) "true" }}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [persistentvolumes]
+  verbs: [get]
+{{- end }}
 {{- end -}}

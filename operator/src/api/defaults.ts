@@ -19,7 +19,7 @@ export const SPEC_DEFAULTS = {
     progressDeadlineSeconds: 600,
     onFailure: 'Pause',
   },
-  selfHeal: { mode: 'Automatic', maxReplacementsPerHour: 1 },
+  selfHeal: { mode: 'Automatic', unreachableSeconds: 600, maxReplacementsPerHour: 1 },
 } as const
 
 /** Of each part of `spec.tls` that is there. */

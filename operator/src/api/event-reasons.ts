@@ -11,6 +11,7 @@ export const EVENT_REASONS = [
   'MemberCorrupt',
   'MemberForeign',
   'MemberRemoved',
+  'NodeDead',
   'LearnerAdded',
   'MemberPromoted',
   'MemberReplaced',

@@ -56,6 +56,8 @@ export interface ServicesSpec {
 
 export interface SelfHealSpec {
   readonly mode: 'Automatic' | 'Manual'
+  /** After which a node counts as dead, and a local volume whose node is gone as lost. */
+  readonly unreachableSeconds: number
   /** 0: none by itself. */
   readonly maxReplacementsPerHour: number
 }

@@ -35,17 +35,17 @@ export const DISRUPTION_BUDGETS: ResourceType = namespaced(
 )
 export const LEASES: ResourceType = namespaced('coordination.k8s.io', 'v1', 'leases', 'Lease')
 export const EVENTS: ResourceType = namespaced('events.k8s.io', 'v1', 'events', 'Event')
-export const NAMESPACES: ResourceType = {
-  group: '',
-  version: 'v1',
-  resource: 'namespaces',
-  kind: 'Namespace',
-  namespaced: false,
-}
+export const NAMESPACES: ResourceType = clusterWide('namespaces', 'Namespace')
+export const NODES: ResourceType = clusterWide('nodes', 'Node')
+export const VOLUMES: ResourceType = clusterWide('persistentvolumes', 'PersistentVolume')
 
 /** `apps/v1`, or `v1` in the core group: as an object's `apiVersion` says it. */
 export function apiVersionOf(type: ResourceType): string {
   return type.group === '' ? type.version : `${type.group}/${type.version}`
+}
+
+function clusterWide(resource: string, kind: string): ResourceType {
+  return { group: '', version: 'v1', resource, kind, namespaced: false }
 }
 
 function namespaced(group: string, version: string, resource: string, kind: string): ResourceType {

@@ -15,6 +15,7 @@ import type { MemberTrust } from '../member-client/trust.ts'
 import { CHILDREN, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
 import type { RenderOptions } from '../resources/render.ts'
 import type { Certificates } from './certificates.ts'
+import { observeNodes, withStranded } from './observe-nodes.ts'
 import type { ClaimFacts, Observed, PodFacts, Refusal, Rejection, TlsObserved } from './observed.ts'
 import { readClaim, readPod } from './pod-facts.ts'
 import type { Sightings } from './sightings.ts'
@@ -29,6 +30,8 @@ export interface ObserveOptions {
   readonly clock: Clock
   readonly render: RenderOptions
   readonly certificates: Certificates
+  /** Whether it may read nodes and volumes. */
+  readonly readsNodes: boolean
   /** Told how each member is asked. */
   readonly trust: Pick<MemberTrust, 'use'>
 }
@@ -58,7 +61,7 @@ export async function observe(
 ): Promise<Observed> {
   const careful = needsCare(cluster)
   const { signal, rejection, refusal, servedSecondsAgo } = pass
-  const [children, pods, claims] = await Promise.all([
+  const [children, pods, bound] = await Promise.all([
     observeChildren(cluster, options, { careful, signal }),
     observePods(cluster, options, { careful, signal }),
     observeClaims(cluster, options, { careful, signal }),
@@ -66,6 +69,9 @@ export async function observe(
   const { uid } = cluster.metadata
   const tls = await observeTls(cluster, pods, options, signal)
   const sightings = await options.sightings.look(uid, pods, signal)
+  const { api, readsNodes } = options
+  const nodes = readsNodes ? await observeNodes(pods, sightings, { api, signal }) : []
+  const claims = readsNodes ? await withStranded(bound, pods, { api, signal }) : bound
   return {
     now: `${new Date(options.clock.wallMs()).toISOString().slice(0, 19)}Z`,
     cluster,
@@ -74,6 +80,7 @@ export async function observe(
     pods,
     claims,
     sightings,
+    ...(nodes.length === 0 ? {} : { nodes }),
     ...(tls === undefined ? {} : { tls }),
     ...(rejection === undefined ? {} : { rejection }),
     ...(refusal === undefined ? {} : { refusal }),

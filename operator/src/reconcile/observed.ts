@@ -112,9 +112,21 @@ export interface ClaimFacts {
   readonly uid: string
   readonly ordinal: number
   readonly phase: 'Pending' | 'Bound' | 'Lost'
+  /** Name of the volume it is bound to. */
+  readonly volume?: string
+  /** The hosts its volume can be used on, none of which exists any more. */
+  readonly stranded?: string
   /** Of whose data it is: the uid of a RaftCluster, or undefined when it does not say. */
   readonly clusterUid?: string
   readonly isTerminating: boolean
+}
+
+/** A node on which a member is that does not answer. */
+export interface NodeFacts {
+  readonly name: string
+  readonly state: 'Ready' | 'NotReady' | 'Gone'
+  /** Since when it is not ready, RFC 3339. */
+  readonly since?: string
 }
 
 /** A write of an earlier pass that the API server refused for what it contains, or by its rules. */
@@ -161,6 +173,8 @@ export interface Observed {
   readonly claims: readonly ClaimFacts[]
   /** One for each pod that has an address, and for each that had one lately. */
   readonly sightings: readonly MemberSighting[]
+  /** Only those that matter; none when the operator may not read nodes. */
+  readonly nodes?: readonly NodeFacts[]
   readonly tls?: TlsObserved
   readonly rejection?: Rejection
   readonly refusal?: Refusal

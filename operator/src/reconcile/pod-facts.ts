@@ -137,11 +137,13 @@ export function readClaim(cluster: string, claim: KubeObject): ClaimFacts | unde
   if (ordinal === undefined || uid === undefined) return undefined
   const { phase } = (claim['status'] ?? {}) as { readonly phase?: string }
   const clusterUid = annotations?.[CLUSTER_UID_ANNOTATION]
+  const { volumeName } = (claim['spec'] ?? {}) as { readonly volumeName?: string }
   return {
     name,
     uid,
     ordinal,
     phase: phase === 'Bound' || phase === 'Lost' ? phase : 'Pending',
+    ...(volumeName === undefined ? {} : { volume: volumeName }),
     ...(clusterUid === undefined ? {} : { clusterUid }),
     isTerminating: deletionTimestamp !== undefined,
   }

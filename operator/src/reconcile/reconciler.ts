@@ -50,6 +50,8 @@ export interface ClusterReconcilerOptions {
   readonly timers: Timers
   readonly log: Logger
   readonly render: RenderOptions
+  /** Whether it may read nodes and volumes. */
+  readonly readsNodes: boolean
 }
 
 /** What is kept of a cluster between two passes. None of it is needed: a restart only asks again. */
@@ -72,7 +74,7 @@ export class ClusterReconciler implements Reconciler {
   readonly #memories = new Map<string, Memory>()
 
   constructor(options: ClusterReconcilerOptions) {
-    const { api, caches, clock, timers, members, render, trust } = options
+    const { api, caches, clock, timers, members, render, trust, readsNodes } = options
     this.#options = options
     this.#sightings = new Sightings({ client: members, clock, timers })
     this.#certificates = new Certificates({ api, clock })
@@ -81,6 +83,7 @@ export class ClusterReconciler implements Reconciler {
       caches,
       clock,
       render,
+      readsNodes,
       sightings: this.#sightings,
       certificates: this.#certificates,
       trust,

@@ -1,5 +1,6 @@
 // The nodes members may run on, and what is done to them. A scenario that takes one away needs several.
 
+import { runCommand } from '../../support/command.ts'
 import { kubectl, tryKubectl } from './kubectl.ts'
 import { RUN } from './run.ts'
 
@@ -63,4 +64,24 @@ export async function drain(
     { timeoutMs: (seconds + 15) * 1000 },
   )
   return { done: code === 0, said: stdout + stderr }
+}
+
+/** As pulling the plug: a node of kind is a container of the same name. */
+export async function stopWorker(node: string): Promise<void> {
+  await engine(['stop', '--time', '0', node])
+}
+
+export async function startWorker(node: string): Promise<void> {
+  await engine(['start', node])
+}
+
+/** Gone for good, disks and all, and Kubernetes is told so. */
+export async function removeWorker(node: string): Promise<void> {
+  await engine(['rm', '--force', '--volumes', node])
+  await kubectl(['delete', 'node', node])
+}
+
+async function engine(args: readonly string[]): Promise<void> {
+  const { code, stdout, stderr } = await runCommand('docker', args, { timeoutMs: 60_000 })
+  if (code !== 0) throw new Error(`docker ${args.join(' ')} ended with ${code}\n${stdout}${stderr}`)
 }

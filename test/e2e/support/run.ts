@@ -16,6 +16,7 @@ export const SCENARIOS = [
   'node-drained',
   'deletion',
   'operator-reinstalled',
+  'node-lost',
 ] as const
 export type Scenario = (typeof SCENARIOS)[number]
 

@@ -116,6 +116,26 @@ const SCENARIOS: readonly NamedScenario[] = [
     18,
   ],
   [
+    'a node is gone for good with its disk, and its member is made anew on another one',
+    { selfHeal: { unreachableSeconds: 20 } },
+    async (world) => {
+      world.kubernetes.addNodes(['host-0', 'host-1', 'host-2', 'host-3'])
+      await bootstrap(world)
+      const lost = world.kubernetes.hostOf(world.kubernetes.claims()[1])!
+      world.note(`${lost} is removed`)
+      world.kubernetes.removeNode(lost)
+      const removedAtMs = world.nowMs
+      await world.until(
+        'it is replaced',
+        () => isOfSize(world, 3)() && incarnationOf(world, 'demo-1') === 2,
+      )
+      expect(world.nowMs - removedAtMs).toBeGreaterThan(20_000)
+      expect(world.kubernetes.hostOf(world.kubernetes.claims()[1])).toBe('host-3')
+      world.invariants.checkSize()
+    },
+    30,
+  ],
+  [
     'a disk is damaged, and replaced by a blank one',
     {},
     async (world) => {

@@ -12,6 +12,8 @@ type Fields = Record<string, Json | undefined>
 const STATEFUL_SETS = 'apps/v1/statefulsets'
 const PODS = 'v1/pods'
 const CLAIMS = 'v1/persistentvolumeclaims'
+const VOLUMES = 'v1/persistentvolumes'
+const NODES = 'v1/nodes'
 /** Stands for a process that takes its time to end. */
 const KUBELET = 'sim/kubelet'
 /** As Kubernetes protects a claim that a pod uses. */
@@ -37,6 +39,31 @@ export class SimKubernetes {
   constructor(store: FakeApiStore, network = '10.0.0') {
     this.#store = store
     this.#network = network
+  }
+
+  /** From now on volumes are disks of nodes, one for each claim. */
+  addNodes(names: readonly string[]): void {
+    for (const name of names) {
+      const metadata = { name, labels: { 'kubernetes.io/hostname': name } }
+      this.#store.create(
+        { collection: NODES, namespace: '', name },
+        { apiVersion: 'v1', kind: 'Node', metadata, status: {} },
+      )
+    }
+  }
+
+  /** The machine is gone for good and its Node is deleted; the garbage collector takes the pods it had. */
+  removeNode(name: string): void {
+    this.#store.delete({ collection: NODES, namespace: '', name })
+    for (const pod of this.pods()) {
+      if (nodeOf(pod) === name) this.lose(pod.metadata.name, { withVolume: false })
+    }
+  }
+
+  /** Where the disk behind a claim is; undefined when it can be used anywhere. */
+  hostOf(claim: StoredObject | undefined): string | undefined {
+    const name = (claim?.['spec'] as { volumeName?: string } | undefined)?.volumeName
+    return name === undefined ? undefined : name.slice(name.lastIndexOf('.') + 1)
   }
 
   /** One step of every controller, in this order or another: each is safe alone. */
@@ -150,9 +177,30 @@ export class SimKubernetes {
       if (claim.metadata.deletionTimestamp !== undefined && !used.has(claim.metadata.name)) {
         this.#store.patch(target, { metadata: { finalizers: null } })
       } else if ((claim['status'] as unknown as { phase: string }).phase === 'Pending') {
+        this.#bind(claim)
         this.#store.patch(target, { status: { phase: 'Bound' } }, 'status')
       }
     }
+  }
+
+  /** To a disk of a node that has none of this cluster yet. */
+  #bind(claim: StoredObject): void {
+    const taken = new Set(this.claims().map((other) => this.hostOf(other)))
+    const host = this.#store.list(NODES).find(({ metadata }) => !taken.has(metadata.name))
+    if (host === undefined) return
+    const name = `${claim.metadata.uid}.${host.metadata.name}`
+    const on = { key: 'kubernetes.io/hostname', operator: 'In', values: [host.metadata.name] }
+    const required = { nodeSelectorTerms: [{ matchExpressions: [on] }] }
+    this.#store.create(
+      { collection: VOLUMES, namespace: '', name },
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name },
+        spec: { nodeAffinity: { required } },
+      },
+    )
+    this.#store.patch(this.#target(CLAIMS, claim.metadata.name), { spec: { volumeName: name } })
   }
 
   #syncPods(): void {
@@ -167,6 +215,9 @@ export class SimKubernetes {
       const isRunning = (pod['status'] as unknown as { phase: string }).phase === 'Running'
       if (isRunning || !isBound || this.unschedulable.has(pod.metadata.name)) continue
       if (this.brokenTags.has(tagOf(pod))) continue
+      const host = this.hostOf(claim)
+      if (host !== undefined && !this.#isNode(host)) continue
+      if (host !== undefined) this.#store.patch(target, { spec: { nodeName: host } })
       const status = {
         phase: 'Running',
         podIP: `${this.#network}.${Number(pod.metadata.name.split('-').at(-1)) + 1}`,
@@ -182,6 +233,10 @@ export class SimKubernetes {
     }
   }
 
+  #isNode(name: string): boolean {
+    return this.#store.find({ collection: NODES, namespace: '', name }) !== undefined
+  }
+
   #target(collection: string, name: string): Target {
     return { collection, namespace: 'prod', name }
   }
@@ -194,6 +249,10 @@ function clone(value: object): Fields {
 /** Whether the container of a pod runs. */
 export function isRunning(pod: StoredObject | KubeObject | undefined): boolean {
   return (pod?.['status'] as { phase?: string } | undefined)?.phase === 'Running'
+}
+
+function nodeOf(pod: StoredObject): string | undefined {
+  return (pod['spec'] as { nodeName?: string } | undefined)?.nodeName
 }
 
 export function tagOf(pod: StoredObject): string {

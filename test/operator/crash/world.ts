@@ -301,6 +301,7 @@ export class World implements Gate, Scene {
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
       timers: systemTimers,
       log: createLogger({ level: 'silent' }),
+      readsNodes: true,
       render: { memberRepository: 'raftbase/member' },
     })
     this.#operators.push({ reconciler, caches })

@@ -44,7 +44,7 @@ export interface Scene {
   readonly child?: Readonly<
     Record<string, 'absent' | 'foreign' | Readonly<Record<string, unknown>>>
   >
-  /** By ordinal, `absent` or what is different of a pod that runs. Defaults to `all` running. */
+  /** By ordinal, `absent` or what is different of a pod that runs, null for what it has not. Defaults to `all` running. */
   readonly pods?: 'none' | 'all'
   readonly pod?: Readonly<Record<number, 'absent' | Partial<PodFacts>>>
   readonly claims?: 'none' | 'all'
@@ -53,6 +53,7 @@ export interface Scene {
   readonly leader?: number | 'none'
   readonly term?: number
   readonly member?: Readonly<Record<number, 'silent' | ReportPatch>>
+  readonly nodes?: Observed['nodes']
   readonly rejection?: Observed['rejection']
   readonly refusal?: Observed['refusal']
   /** Who belongs to the cluster: `2`, `2@3` in its third incarnation, `2 learner`. Unless given, as it was made. */
@@ -103,6 +104,7 @@ export function observationOf(scene: Scene): Observed {
     pods: podsOf(scene, replicas),
     claims: claimsOf(scene, replicas),
     sightings: sightingsOf(scene, { replicas, clusterId, identities }),
+    ...(scene.nodes === undefined ? {} : { nodes: scene.nodes }),
     ...(scene.refusal === undefined ? {} : { refusal: scene.refusal }),
     ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
     ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),
@@ -182,20 +184,22 @@ function podsOf(scene: Scene, replicas: number): readonly PodFacts[] {
     const special = scene.pod?.[ordinal]
     if (special === 'absent' || (special === undefined && scene.pods === 'none')) return []
     return [
-      {
-        name: memberName('demo', ordinal),
-        uid: `uid-of-pod-demo-${ordinal}`,
-        ordinal,
-        node: `node-${ordinal}`,
-        ip: `10.0.0.${ordinal + 1}`,
-        isTerminating: false,
-        container: 'running',
-        hasStarted: special?.container !== 'waiting' && special?.container !== 'none',
-        restarts: 0,
-        revision: REVISION,
-        ...(scene.status === 'none' ? {} : labelsOf(scene, ordinal)),
-        ...special,
-      },
+      merge(
+        {
+          name: memberName('demo', ordinal),
+          uid: `uid-of-pod-demo-${ordinal}`,
+          ordinal,
+          node: `node-${ordinal}`,
+          ip: `10.0.0.${ordinal + 1}`,
+          isTerminating: false,
+          container: 'running',
+          hasStarted: special?.container !== 'waiting' && special?.container !== 'none',
+          restarts: 0,
+          revision: REVISION,
+          ...(scene.status === 'none' ? {} : labelsOf(scene, ordinal)),
+        },
+        special ?? {},
+      ) as PodFacts,
     ]
   })
 }

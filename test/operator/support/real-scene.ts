@@ -124,6 +124,7 @@ export class RealScene {
       clock: systemClock,
       timers: systemTimers,
       log: silentLog,
+      readsNodes: true,
       render: { memberRepository: 'raftbase/member' },
     })
   }

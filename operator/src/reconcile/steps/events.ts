@@ -160,6 +160,7 @@ const MEMBER_EVENTS: Readonly<Record<string, EventReason>> = {
   Corrupt: 'MemberCorrupt',
   ForeignCluster: 'MemberForeign',
   Tombstoned: 'MemberRemoved',
+  NodeDead: 'NodeDead',
 }
 
 function memberEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {

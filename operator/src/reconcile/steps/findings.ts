@@ -268,7 +268,7 @@ function heldMessage(model: Model): string {
 
 function storageReady({ members, statefulSet }: Model): FindingOf<'StorageReady'> {
   const type = 'StorageReady'
-  const lost = members.filter(({ claim }) => claim?.phase === 'Lost')
+  const lost = members.filter(isVolumeLost)
   if (lost.length > 0) {
     const message = `the volumes of ${namesOf(lost)} are gone`
     return { type, status: 'False', reason: 'VolumeLost', message }
@@ -282,6 +282,10 @@ function storageReady({ members, statefulSet }: Model): FindingOf<'StorageReady'
     return { type, status: 'False', reason: 'VolumePending', message }
   }
   return { type, status: 'True', reason: 'AllBound', message: 'every member has its volume' }
+}
+
+function isVolumeLost({ claim }: MemberView): boolean {
+  return claim?.phase === 'Lost' || claim?.stranded !== undefined
 }
 
 function degraded(model: Model): FindingOf<'Degraded'> {
@@ -319,7 +323,9 @@ function recoveryRequired(model: Model): FindingOf<'RecoveryRequired'> {
   const type = 'RecoveryRequired'
   const { history, members, electorate } = model
   const lost = members.filter(
-    ({ report, reason, isVoter }) => isVoter && report !== undefined && LOST_REASONS.has(reason),
+    (member) =>
+      member.isVoter &&
+      (isVolumeLost(member) || (member.report !== undefined && LOST_REASONS.has(member.reason))),
   )
   if (electorate.voters - lost.length < electorate.quorum) {
     const message =

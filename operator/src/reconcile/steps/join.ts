@@ -81,7 +81,8 @@ function prepare(facts: Facts, newcomer: Newcomer, { pod, claim }: Found): Advan
     return undefined
   }
   const isLeft = pod === undefined && !hasPlace
-  const isOld = claim.uid === operation.volume || claim.phase === 'Lost' || SPOILED.has(state ?? '')
+  const isUnusable = claim.phase === 'Lost' || claim.stranded !== undefined
+  const isOld = claim.uid === operation.volume || isUnusable || SPOILED.has(state ?? '')
   if (!isLeft && !isOld) return waiting(step, 'waiting for its pod to say what it found', name)
   // What the leader has not confirmed in this pass is no reason to delete anything.
   if (!facts.isRosterCurrent) return waiting(step, 'waiting for a leader that is confirmed', name)

@@ -51,18 +51,21 @@ export function viewMembers(
   const hasStartedBefore = status.clusterId !== undefined
   return Array.from({ length: known.count }, (_, ordinal) => {
     const name = memberName(metadata.name, ordinal)
-    const own = known.roster.entries.filter((entry) => entry.name === name)
     const pod = observed.pods.find((candidate) => candidate.name === name)
     const sighting = sightingOf(observed, name)
     const report = reportOf(pod, sighting)
-    const trouble = troubleOf({ pod, sighting, report, clusterId: known.clusterId })
+    const claim = observed.claims.find((candidate) => candidate.ordinal === ordinal)
+    const own = known.roster.entries.filter((entry) => entry.name === name)
+    const trouble =
+      nodeTrouble(observed, { pod, claim, report }) ??
+      troubleOf({ pod, sighting, report, clusterId: known.clusterId })
     return {
       name,
       ordinal,
       entry: own.at(-1),
       isVoter: own.some(({ role }) => role === 'voter'),
       pod,
-      claim: observed.claims.find((claim) => claim.ordinal === ordinal),
+      claim,
       report,
       isFresh: report !== undefined && sighting?.ageSeconds === 0,
       role: roleOf(report, hasStartedBefore || pod?.hasStarted === true),
@@ -114,6 +117,30 @@ function roleOf(report: MemberReport | undefined, hasStartedBefore: boolean): Me
 interface Trouble {
   readonly reason: string
   readonly message: string
+}
+
+/** What is the matter with its node, of a member that says nothing. */
+function nodeTrouble(
+  { nodes, now, cluster }: Observed,
+  found: Pick<MemberView, 'pod' | 'claim' | 'report'>,
+): Trouble | undefined {
+  const { pod, claim, report } = found
+  if (report !== undefined && pod?.isTerminating !== true) return undefined
+  const reason = 'NodeDead'
+  if (claim?.stranded !== undefined && pod?.node === undefined) {
+    const message = `${claim.name} is on ${claim.stranded}, which does not exist any more`
+    return { reason, message }
+  }
+  const node = nodes?.find(({ name }) => name === pod?.node)
+  if (node === undefined || node.state === 'Ready') return undefined
+  if (node.state === 'Gone') return { reason, message: `its node ${node.name} is gone` }
+  const { unreachableSeconds } = cluster.spec.selfHeal
+  const seconds = (Date.parse(now) - Date.parse(node.since ?? now)) / 1000
+  if (seconds < unreachableSeconds) return undefined
+  const message =
+    `its node ${node.name} has not been ready since ${node.since}: bring it back or, if it is ` +
+    `off for certain and for good, delete it (kubectl delete node ${node.name})`
+  return { reason, message }
 }
 
 interface Circumstances {

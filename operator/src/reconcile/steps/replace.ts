@@ -16,7 +16,13 @@ const HOUR_SECONDS = 3600
 
 export interface Loss {
   readonly member: MemberView
-  readonly reason: 'AwaitingReplacement' | 'Corrupt' | 'Tombstoned' | 'VolumeLost' | 'Unfinished'
+  readonly reason:
+    | 'AwaitingReplacement'
+    | 'Corrupt'
+    | 'Tombstoned'
+    | 'VolumeLost'
+    | 'NodeGone'
+    | 'Unfinished'
 }
 
 /** The first voter that will not take part again as it is, by facts of this pass. */
@@ -33,11 +39,25 @@ function reasonOf(facts: Facts, member: MemberView): Loss['reason'] | undefined 
   const identities = facts.roster.entries.filter((entry) => entry.name === name)
   if (identities.length > 1) return 'Unfinished'
   if (claim?.phase === 'Lost') return 'VolumeLost'
+  if (isLeftOnNode(facts, member)) return 'NodeGone'
   if (report?.state !== 'parked' || !isFresh) return undefined
   const { state } = report.dataDirectory
   return state === 'AwaitingReplacement' || state === 'Corrupt' || state === 'Tombstoned'
     ? state
     : undefined
+}
+
+/**
+ * Its volume can only be used on a node that does not exist any more, and for so long that the node does not come back. A node
+ * that is merely not ready may still run it: nothing of it is touched.
+ */
+function isLeftOnNode({ cluster, observed }: Facts, member: MemberView): boolean {
+  const { claim, pod, report, name } = member
+  if (claim?.stranded === undefined || report !== undefined || pod?.node !== undefined) return false
+  const before = cluster.status.members?.find((other) => other.name === name)
+  if (before === undefined || before.healthy) return false
+  const seconds = (Date.parse(observed.now) - Date.parse(before.lastTransitionTime)) / 1000
+  return seconds >= cluster.spec.selfHeal.unreachableSeconds
 }
 
 /** What keeps this loss from being replaced now; undefined: nothing does. */
