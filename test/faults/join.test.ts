@@ -130,7 +130,7 @@ test('one member becomes three, of whom each stays itself when it starts again',
   expect(now.incarnation).toBe(2)
 })
 
-test('a member is found at its new address, under load and without losing a write', async () => {
+test('a member is found at its new address, under load and without losing a write (F38)', async () => {
   const c = (cluster = await ProcessCluster.create(3))
   c.startAll()
   const leader = await c.agreedLeader()

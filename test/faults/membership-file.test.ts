@@ -161,7 +161,7 @@ test('without a file a lost disk ends the process with one line, and nothing is 
   expect(message['detail']).toContain('the data directory is blank')
 })
 
-test('foreign, given-up and damaged directories park and say which they are (F30)', async () => {
+test('foreign, given-up and damaged directories park and say which they are (F25, F30)', async () => {
   const operated = await operate(1)
   const [n1] = operated.cluster.members as [MemberProcess]
   await operated.publish(operated.document())

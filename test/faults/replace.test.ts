@@ -36,7 +36,7 @@ async function call(
   return { status: response.status, body: (await response.json()) as Membership & Problem }
 }
 
-test('a lost disk is replaced in one change under load, and every acknowledged write is kept', async () => {
+test('a lost disk is replaced in one change under load, and every acknowledged write is kept (F10, F25, F52)', async () => {
   const operated = await Operated.create(3)
   cluster = operated.cluster
   const c = operated.cluster
@@ -114,7 +114,7 @@ test('a lost disk is replaced in one change under load, and every acknowledged w
   expect([reused.status, reused.body.code]).toEqual([409, 'MEMBERSHIP_CONFLICT'])
 })
 
-test('a member that is removed parks behind a tombstone, and the others go on', async () => {
+test('a member that is removed parks behind a tombstone, and the others go on (F52)', async () => {
   const operated = await Operated.create(3)
   cluster = operated.cluster
   const c = operated.cluster

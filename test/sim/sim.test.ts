@@ -17,7 +17,7 @@ async function mustHold(seed: number): Promise<number> {
   return virtualMs
 }
 
-test('whole clusters keep every promise under random faults (F57)', {
+test('whole clusters keep every promise under random faults (F35, F50, F57)', {
   timeout: 120_000,
 }, async () => {
   let virtualMs = 0

@@ -1,5 +1,6 @@
 // Pod and volume of a member are deleted together, as a lost node with a local disk takes them: the member comes back under
-// a new identity with everything the others have, while the operator is killed in between. Nothing acknowledged is lost.
+// a new identity with everything the others have, while the operator is killed in between. Nothing acknowledged is lost
+// (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'

@@ -1,5 +1,5 @@
 // Every operator is killed again and again while a cluster forms, each time just after something of it has come into
-// being: the next one takes up where the last one was, and one cluster comes of it.
+// being: the next one takes up where the last one was, and one cluster comes of it (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'

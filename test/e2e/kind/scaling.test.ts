@@ -1,5 +1,6 @@
 // kubectl scale takes a cluster from one member to three, to five and back, under writes; half-way it is set back, the
-// operator is killed in the middle of it, and somebody scales the StatefulSet behind its back. Nothing acknowledged is lost.
+// operator is killed in the middle of it, and somebody scales the StatefulSet behind its back. Nothing acknowledged is lost
+// (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'

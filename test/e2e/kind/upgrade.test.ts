@@ -1,5 +1,6 @@
 // A version is rolled out one pod at a time, the leader last, under writes and with the operator killed in between; one whose
-// image does not exist stops at its first pod and is taken back. Nothing acknowledged is lost, and writes never stop for long.
+// image does not exist stops at its first pod and is taken back. Nothing acknowledged is lost, and writes never stop for long
+// (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { VERSION } from '../../../member/src/version.ts'

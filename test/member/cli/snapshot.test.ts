@@ -160,7 +160,7 @@ test('save cleans up when it is interrupted, and leaves a part that nobody takes
   expect(await readdir(directory)).toEqual([expect.stringMatching(/^a\.snap\.[0-9a-f]{16}\.part$/)])
 })
 
-test('verify and restore refuse what is no whole snapshot, with file and offset, and touch nothing', async () => {
+test('verify and restore refuse what is no whole snapshot, with file and offset, and touch nothing (F54)', async () => {
   const path = join(directory, 'a.snap')
   const dataDir = join(directory, 'n1')
   const damaged = Buffer.from(FILE)

@@ -1,4 +1,5 @@
-// Admission on a clock that stands still: who begins, who waits, who is refused, and how many are carried out at a time.
+// Admission on a clock that stands still: who begins, who waits, who is refused, and how many are carried out at a time
+// (faults.md F43).
 
 import { describe, expect, test } from 'vitest'
 import type { AdmissionLimits } from '../../../member/src/limits.ts'

@@ -1,5 +1,5 @@
 // Compaction as a member does it: through the log, alike on all members, by itself or because somebody asks; and what becomes of a
-// quota that history has filled. Time is the test's.
+// quota that history has filled (faults.md F35). Time is the test’s.
 
 import { describe, expect, test } from 'vitest'
 import type { Host } from '../../support/member-cluster.ts'

@@ -9,7 +9,7 @@ import { place } from '../../support/snapshot-files.ts'
 
 const GOLDEN = readFileSync(new URL('testdata/snapshot-file-format-1.snap', import.meta.url))
 
-test('a file of the first format is read whole: keys, versions, position and members', async () => {
+test('a file of the first format is read whole: keys, versions, position and members (F55)', async () => {
   const fs = new MemoryFileSystem()
   await place(fs, '/a.snap', GOLDEN)
   const { stateMachine, description } = await loadSnapshot(fs, '/a.snap')

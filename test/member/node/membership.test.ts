@@ -26,46 +26,49 @@ function until(running: Running, what: string, holds: (status: NodeStatus) => bo
   })
 }
 
-test.each(['follower', 'leader'])('a removed %s buries its data and parks', async (role) => {
-  const group = await threeMembers()
-  const leader = await group.leader()
-  const gone =
-    role === 'leader' ? leader : [...group.running.values()].find((one) => one !== leader)!
-  await leader.host.put({ key, value }, { timeoutMs: 5000 })
-  await group.change([{ type: 'remove', memberId: idOf(gone.name) }])
-  const parked = await until(gone, 'parked', ({ state }) => state === 'parked')
-  expect(parked.dataDirectory).toEqual({
-    state: 'Tombstoned',
-    code: 'MEMBER_REMOVED',
-    detail:
-      'the member has been permanently removed from the cluster; data-dir used by this member must be removed',
-  })
-  expect(parked.memberId).toBe(idOf(gone.name))
-  expect(gone.host.notReadyReason()).toBe('parked')
-  expect(gone.failures).toEqual([])
-  await expect(gone.host.put({ key, value }, { timeoutMs: 100 })).rejects.toMatchObject({
-    code: 'NOT_READY',
-  })
-  const tombstone = await readFile(join(group.dataDir(gone.name), 'removed.json'), 'utf8')
-  expect(JSON.parse(tombstone)).toEqual({ memberId: idOf(gone.name), removed: true })
+test.each(['follower', 'leader'])(
+  'a removed %s buries its data and parks (F51, F52)',
+  async (role) => {
+    const group = await threeMembers()
+    const leader = await group.leader()
+    const gone =
+      role === 'leader' ? leader : [...group.running.values()].find((one) => one !== leader)!
+    await leader.host.put({ key, value }, { timeoutMs: 5000 })
+    await group.change([{ type: 'remove', memberId: idOf(gone.name) }])
+    const parked = await until(gone, 'parked', ({ state }) => state === 'parked')
+    expect(parked.dataDirectory).toEqual({
+      state: 'Tombstoned',
+      code: 'MEMBER_REMOVED',
+      detail:
+        'the member has been permanently removed from the cluster; data-dir used by this member must be removed',
+    })
+    expect(parked.memberId).toBe(idOf(gone.name))
+    expect(gone.host.notReadyReason()).toBe('parked')
+    expect(gone.failures).toEqual([])
+    await expect(gone.host.put({ key, value }, { timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'NOT_READY',
+    })
+    const tombstone = await readFile(join(group.dataDir(gone.name), 'removed.json'), 'utf8')
+    expect(JSON.parse(tombstone)).toEqual({ memberId: idOf(gone.name), removed: true })
 
-  // The others go on, and know it for ever.
-  await group.stop(gone.name)
-  const next = await group.leader()
-  await next.host.put({ key, value }, { timeoutMs: 5000 })
-  expect(next.host.status().members).toHaveLength(2)
-  expect(next.host.status().membershipEpoch).toBeGreaterThan(0)
-  expect([...next.host.member!.stateMachine.removed]).toEqual([idOf(gone.name)])
-  expect(next.host.member!.hasTakenPart(idOf(gone.name))).toBe(true)
+    // The others go on, and know it for ever.
+    await group.stop(gone.name)
+    const next = await group.leader()
+    await next.host.put({ key, value }, { timeoutMs: 5000 })
+    expect(next.host.status().members).toHaveLength(2)
+    expect(next.host.status().membershipEpoch).toBeGreaterThan(0)
+    expect([...next.host.member!.stateMachine.removed]).toEqual([idOf(gone.name)])
+    expect(next.host.member!.hasTakenPart(idOf(gone.name))).toBe(true)
 
-  // It never starts from this directory again, whatever the file says.
-  const again = await group.start(gone.name)
-  expect(again.host.status()).toMatchObject({
-    state: 'parked',
-    startupPhase: 'parked',
-    dataDirectory: { state: 'Tombstoned' },
-  })
-})
+    // It never starts from this directory again, whatever the file says.
+    const again = await group.start(gone.name)
+    expect(again.host.status()).toMatchObject({
+      state: 'parked',
+      startupPhase: 'parked',
+      dataDirectory: { state: 'Tombstoned' },
+    })
+  },
+)
 
 test('members stay away as soon as the file says that their cluster is being recovered, and come back after it', async () => {
   const group = await threeMembers()

@@ -1,5 +1,5 @@
 // The life of a cluster with an operator that dies, acts twice or sees late: one cluster, as it was asked for, or nothing
-// left of it. Changes of size, replacements and rollouts are in operations.test.ts.
+// left of it. Changes of size, replacements and rollouts are in operations.test.ts (faults.md F56).
 
 import { describe, expect, test } from 'vitest'
 import { CLUSTER, KEY, MEMBERSHIP, replicasOf, STATEFUL_SET } from './scene.ts'

@@ -1,5 +1,5 @@
 // Changes of size, replacements and rollouts with an operator that dies, acts twice or sees late: the same end every time,
-// and no promise broken on the way.
+// and no promise broken on the way (faults.md F56).
 
 import { expect, test } from 'vitest'
 import { isRunning, tagOf, tagsOf } from './sim-kubernetes.ts'
