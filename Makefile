@@ -43,11 +43,15 @@ $(INSTALLED): package-lock.json
 	@ln -sf ../../member/raftbase.js node_modules/.bin/raftbase
 	@touch $@
 
+# What is compiled under one set of flags is nothing to a process under another: once as a command, once as a member.
 $(COMPILED): $(INSTALLED) $(SOURCES)
 	@mkdir -p $(@D)
-	@$(NODE) --eval "const m = require('node:module'); m.enableCompileCache('$(@D)'); \
-	  Promise.all(['main', 'server', 'cli/member', 'cli/dev', 'cli/status', 'cli/help'] \
-	    .map((name) => import('./member/src/' + name + '.ts'))).then(() => m.flushCompileCache())"
+	@flags=$$($(NODE) --print "require('./member/src/cli/dev-members.ts').NODE_FLAGS.join(' ')") && \
+	  for with in '' "$$flags"; do \
+	    $(NODE) $$with --eval "const m = require('node:module'); m.enableCompileCache('$(@D)'); \
+	      Promise.all(['main', 'server', 'cli/member', 'cli/dev', 'cli/status', 'cli/help'] \
+	        .map((name) => import('./member/src/' + name + '.ts'))).then(() => m.flushCompileCache())" || exit 1; \
+	  done
 	@touch $@
 
 .PHONY: run
