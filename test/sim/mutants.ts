@@ -171,6 +171,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'void this.#propose; (this.#options.stateMachine().store as unknown as { compact(revision: number): void }).compact(revision)',
     caughtBy: ['state-machine safety'],
     seedsMax: 20,
+    shownBy: 2,
     with: { compaction: true },
   },
   {

@@ -30,6 +30,8 @@ export interface PeerOptions {
   readonly onRemoved: () => void
 }
 
+const COMPLAINTS_MAX = 64
+
 export class Peer {
   readonly #options: PeerOptions
   #address: PeerAddress
@@ -294,6 +296,8 @@ export class Peer {
     const { reason, expected, got, url, detail } = error.details
     const complaint = [error.code, reason, expected, got].join(' ')
     if (this.#complaints.get(String(url)) === complaint) return
+    // Where it is reached it says itself: whoever tells ever new URLs gets a line for one again, and no memory.
+    if (this.#complaints.size >= COMPLAINTS_MAX) this.#complaints.clear()
     this.#complaints.set(String(url), complaint)
     const { id, name } = this.#address
     const fields = { peer: id, peerName: name, url, reason }

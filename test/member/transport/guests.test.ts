@@ -140,6 +140,32 @@ test('members that all moved while one was away find it, and it finds them (F38)
   await until(() => moved[0].handler.messages.length === 1, 'a message to a member that moved')
 })
 
+/** Eight others in each round; nobody is there. */
+function urlsOf(round: number): string[] {
+  return Array.from({ length: 8 }, (_, i) => `http://127.0.1.${8 * round + i + 1}:1`)
+}
+
+test('a caller that says ever new URLs costs bounded memory (promise 8)', async () => {
+  const a = await start(1)
+  const id = memberId(2)
+  a.transport.setPeers([{ id, name: 'n2', peerUrls: ['http://127.0.0.1:1'] }])
+  const lines = (url: string): number =>
+    a.log.lines.filter(({ fields }) => fields['url'] === url).length
+  const call = async (round: number, count: number): Promise<void> => {
+    const { socket } = await rawHello(a, identityOf(2, { peerUrls: urlsOf(round) }))
+    await until(
+      () => urlsOf(round).every((url) => lines(url) >= count),
+      `all of round ${round} were tried`,
+    )
+    socket.destroy()
+  }
+  for (let round = 0; round < 9; round++) await call(round, 1)
+  expect(lines(urlsOf(0)[0]!)).toBe(1)
+  // What was said of the first is forgotten by now, and so it is said again.
+  await call(0, 2)
+  expect(lines(urlsOf(0)[0]!)).toBe(2)
+})
+
 test('a snapshot goes where the open connection leads, whatever URLs are told meanwhile (F38)', async () => {
   const [leader, moved] = [await start(1), await start(2)]
   const nowhere = 'http://127.0.0.1:1'
