@@ -49,7 +49,8 @@ export class AutoCompactor {
     const setting = settings.autoCompaction
     if (!this.#isBusy) {
       const { store } = stateMachine()
-      const isLeader = driver.raft.role === 'leader'
+      // What a full disk cannot take would only wait in memory.
+      const isLeader = driver.raft.role === 'leader' && !driver.isDiskFull
       const nowMs = clock.monotonicMs()
       const revision = this.#schedule.due({ nowMs, setting, store, isLeader })
       if (revision !== undefined) void this.#compact(revision)

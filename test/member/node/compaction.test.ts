@@ -133,6 +133,27 @@ describe('by itself', () => {
     expectAlike(cluster)
   })
 
+  test('a full disk is asked for nothing, and history goes once there is space (F27)', async () => {
+    const cluster = await MemberCluster.started({
+      count: 1,
+      settings: { ...settings, segmentBytes: 16 * 1024 },
+    })
+    const host = cluster.leader
+    host.fs.capacityBytes = 0
+    const large = async (): Promise<void> => {
+      for (;;) await put(cluster, host, 'k', 'x'.repeat(8000))
+    }
+    await expect(large()).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    const { lastIndex, compactRevision } = host.member!.status()
+    await cluster.pass(12_000)
+    expect(host.member!.status()).toMatchObject({ lastIndex, compactRevision, alarms: ['NOSPACE'] })
+    host.fs.capacityBytes = Number.POSITIVE_INFINITY
+    await cluster.until('history goes', () => {
+      const { revision, ...now } = host.member!.status()
+      return now.compactRevision === revision && now.alarms.length === 0
+    })
+  })
+
   test('a leader that cannot commit says so once, and tries on', async () => {
     const cluster = await MemberCluster.started({ count: 1, settings })
     const host = cluster.leader
