@@ -33,7 +33,11 @@ interface PodSpec {
 
 interface Rendered {
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> }
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly annotations?: Record<string, string>
+  }
   readonly rules?: readonly Rule[]
   readonly spec?: PodSpec & { readonly template?: { readonly spec: PodSpec } }
 }
@@ -219,6 +223,30 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     })
   })
 
+  test('its right to Secrets can be kept to namespaces, or not be given (X17)', async () => {
+    const [two, none] = ['rbac.secrets.namespaces={prod,test}', 'rbac.secrets.enabled=false']
+    const one = ['--set=rbac.scope=Namespaces', '--set=rbac.namespaces={prod}']
+    expect(await secretsIn()).toEqual(['ClusterRole (everywhere)'])
+    expect(await secretsIn(`--set=${two}`)).toEqual(['Role prod', 'Role test'])
+    expect(await secretsIn(`--set=${none}`)).toEqual([])
+    expect(await secretsIn(`--set=${none},${two}`)).toEqual([])
+    expect(await secretsIn(...one)).toEqual(['Role prod'])
+    expect(await secretsIn(...one, `--set=${none}`)).toEqual([])
+  })
+
+  test('cert-manager is used only where that is wanted', async () => {
+    expect(certManagerRules(await objects())).toEqual([])
+    const narrow = ['--set=rbac.scope=Namespaces', '--set=rbac.namespaces={prod}']
+    expect(certManagerRules(await objects('--set=rbac.certManager=true', ...narrow))).toEqual([
+      {
+        apiGroups: ['cert-manager.io'],
+        resources: ['certificates'],
+        verbs: ['get', 'list', 'create', 'patch'],
+      },
+      { apiGroups: ['cert-manager.io'], resources: ['issuers'], verbs: ['get'] },
+    ])
+  })
+
   test('gives it no right by wildcard, to list secrets, to make pods, or to give rights', async () => {
     for (const { resources, verbs } of await operatorRules()) {
       expect(resources.filter((name) => name.includes('*') || /role/.test(name))).toEqual([])
@@ -323,9 +351,23 @@ describe('the files of the chart', () => {
   })
 })
 
+/** Who has a right to Secrets, and where. */
+async function secretsIn(...args: readonly string[]): Promise<readonly string[]> {
+  return (await objects(...args))
+    .filter(({ rules }) => rules?.some(({ resources }) => resources.includes('secrets')))
+    .map(({ kind, metadata: { namespace } }) => `${kind} ${namespace ?? '(everywhere)'}`)
+}
+
+function certManagerRules(all: readonly Rendered[]): readonly Rule[] {
+  return all.flatMap(({ rules = [] }) =>
+    rules.filter(({ apiGroups }) => apiGroups.includes('cert-manager.io')),
+  )
+}
+
 async function operatorRules(): Promise<readonly Rule[]> {
   const names = ['raftbase-operator', 'raftbase-operator-leader-election']
-  const roles = (await objects()).filter(
+  // With everything that it can be allowed.
+  const roles = (await objects('--set=rbac.certManager=true')).filter(
     ({ kind, metadata }) => kind.endsWith('Role') && names.includes(metadata.name),
   )
   expect(roles.length).toBe(2)

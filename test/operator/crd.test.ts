@@ -10,6 +10,7 @@ import { PHASES } from '../../operator/src/api/raft-cluster.ts'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import { eventually } from '../support/process-cluster.ts'
 import { merge } from './support/observation.ts'
+import { TLS_ACCEPTED, TLS_CHANGES, TLS_REFUSED } from './support/tls-specs.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -325,12 +326,12 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
   const change = (name: string, spec: Json) =>
     server.request('PATCH', `${PATH}/${name}`, { body: { spec }, contentType: MERGE })
 
-  test.each(ACCEPTED)('may have %s', async (_what, spec) => {
+  test.each([...ACCEPTED, ...TLS_ACCEPTED])('may have %s', async (_what, spec) => {
     const answer = await create(resource(spec))
     expect(answer.body['message'] ?? answer.status).toBe(201)
   })
 
-  test.each(REFUSED)('is refused with %s', async (_what, spec, says) => {
+  test.each([...REFUSED, ...TLS_REFUSED])('is refused with %s', async (_what, spec, says) => {
     const answer = await create(resource(spec))
     expect(answer.status).toBe(422)
     expect(answer.body['message']).toMatch(says)
@@ -355,7 +356,8 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
     expect(answer.body['message']).toMatch(/unknown field "spec\.replica"/)
   })
 
-  test.each(CHANGES)('may change, or says why not: %s', async (_what, before, patch, says) => {
+  test.each([...CHANGES, ...TLS_CHANGES])('may change, or not: %s', async (...row) => {
+    const [_what, before, patch, says] = row
     const object = resource(before)
     const { name } = object['metadata'] as { name: string }
     expect((await create(object)).status).toBe(201)

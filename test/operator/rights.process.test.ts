@@ -2,7 +2,9 @@
 // RaftCluster to its deletion with everything it made, without one request refused. The parts that no controller plays here
 // (pods, volumes) are played by the test.
 
+import { X509Certificate } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createAuthority } from '../../lib/pki/certificate.ts'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import { CHART, helm, missingHelm } from '../support/helm.ts'
 import { until } from './support.ts'
@@ -14,6 +16,8 @@ const OPERATOR_NAMESPACE = 'raftbase-system'
 const ACCOUNT = 'raftbase-operator'
 const TEST_MS = 180_000
 const ORDINALS = [0, 1, 2] as const
+const CERT_MANAGER = new URL('testdata/cert-manager.yaml', import.meta.url).pathname
+const DAY_MS = 24 * 3_600_000
 const TLS = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
 
 let server: ApiServer
@@ -126,6 +130,54 @@ async function memberReasons(cluster: string): Promise<string> {
   return read('raftcluster', cluster, '.status.members[*].reason')
 }
 
+/** What it says of its certificates. */
+function tlsReady(name: string): Promise<string> {
+  const condition = '.status.conditions[?(@.type=="TLSReady")]'
+  return read('raftcluster', name, `${condition}.reason}: {${condition}.message`)
+}
+
+function ready(message: string): string {
+  const status = message === '' ? 'True' : 'False'
+  return JSON.stringify({ status: { conditions: [{ type: 'Ready', status, message }] } })
+}
+
+async function patchStatus(kind: string, name: string, patch: string): Promise<void> {
+  const args = ['patch', kind, name, '-n', 'prod', '--subresource=status', '--type=merge', '-p']
+  await server.mustKubectl([...args, patch])
+}
+
+function said(what: string): Promise<void> {
+  return eventually(`it says: ${what}`, async () => (await tlsReady('signed')).endsWith(what))
+}
+
+/** What cert-manager does with a Certificate of an issuer that is ready. */
+async function playCertManager(name: string): Promise<X509Certificate> {
+  const certificate = `${name}-authority`
+  const wanted = JSON.parse(await read('certificate', certificate, '.spec')) as {
+    commonName: string
+    secretName: string
+  }
+  const now = Date.now()
+  const validity = { notBeforeMs: now - DAY_MS, notAfterMs: now + 365 * DAY_MS }
+  const pair = createAuthority({ commonName: wanted.commonName, ...validity })
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/tls',
+    metadata: { name: wanted.secretName, namespace: 'prod' },
+    stringData: { 'tls.crt': pair.certificate, 'tls.key': pair.key, 'ca.crt': pair.certificate },
+  }
+  await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(secret))
+  await patchStatus('certificate', certificate, ready(''))
+  return new X509Certificate(pair.certificate)
+}
+
+/** Of a Secret; undefined while there is none. */
+async function certificateIn(secret: string): Promise<X509Certificate | undefined> {
+  const text = await read('secret', secret, '.data.tls\\.crt')
+  return text === '' ? undefined : new X509Certificate(Buffer.from(text, 'base64'))
+}
+
 /** The pods are gone, and with them what protects the volumes they used. */
 async function playPodsGone(cluster: string): Promise<void> {
   const pods = ORDINALS.map((ordinal) => `${cluster}-${ordinal}`)
@@ -223,6 +275,78 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
       expect(process.log.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
       process.signal('SIGTERM')
       expect(await process.exited).toBe(0)
+    },
+    TEST_MS,
+  )
+
+  test(
+    'cert-manager is asked for an authority as soon as it is there, and everything is signed by what it gives',
+    async () => {
+      await install(['rbac.certManager=true'])
+      const process = await startAsAccount('signed', [])
+      const source = { source: 'CertManager', issuerRef: { name: 'company' } }
+      const cluster = {
+        apiVersion: 'raftbase.io/v1alpha1',
+        kind: 'RaftCluster',
+        metadata: { name: 'signed', namespace: 'prod' },
+        spec: { version: '0.1.0', replicas: 3, tls: { peer: source, client: source } },
+      }
+      await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
+      await said('IssuerNotReady: cert-manager is not installed')
+      await server.mustKubectl(['apply', '-f', CERT_MANAGER])
+      await said('IssuerNotReady: there is no Issuer company')
+      const issuer = { apiVersion: 'cert-manager.io/v1', kind: 'Issuer', spec: {} }
+      const metadata = { name: 'company', namespace: 'prod' }
+      await server.mustKubectl(['apply', '-f', '-'], JSON.stringify({ ...issuer, metadata }))
+      await patchStatus('issuer', 'company', ready('no such vault'))
+      await said('IssuerNotReady: Issuer company is not ready: no such vault')
+      await patchStatus('issuer', 'company', ready(''))
+      await patchStatus('certificate', 'signed-authority', ready('it is being issued'))
+      await said('Certificate signed-authority is not ready: it is being issued')
+      expect(JSON.parse(await read('certificate', 'signed-authority', '.spec'))).toEqual({
+        isCA: true,
+        commonName: 'raftbase prod/signed',
+        secretName: 'signed-authority',
+        secretTemplate: { labels: expect.objectContaining({ 'raftbase.io/cluster': 'signed' }) },
+        duration: '43800h0m0s',
+        privateKey: { algorithm: 'ECDSA', size: 256, rotationPolicy: 'Always' },
+        usages: ['digital signature', 'cert sign', 'crl sign'],
+        issuerRef: { name: 'company', kind: 'Issuer', group: 'cert-manager.io' },
+      })
+      expect(await exists('secret', 'signed-ca')).toBe(false)
+      const authority = await playCertManager('signed')
+      for (const use of ['peer', 'server', 'client', 'operator']) {
+        await eventually(`the certificate for ${use}`, () => exists('secret', `signed-${use}-tls`))
+        const leaf = await certificateIn(`signed-${use}-tls`)
+        expect(leaf!.verify(authority.publicKey)).toBe(true)
+      }
+      expect(await refusals(process)).toEqual([])
+      expect(process.log.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
+    },
+    TEST_MS,
+  )
+
+  test(
+    'without the right to Secrets a RaftCluster with certificates says so, and others are served (X17)',
+    async () => {
+      await install(['rbac.secrets.enabled=false'])
+      const process = await startAsAccount('closed', [])
+      for (const [name, tls] of Object.entries({ closed: { tls: TLS }, open: {} })) {
+        const cluster = {
+          apiVersion: 'raftbase.io/v1alpha1',
+          kind: 'RaftCluster',
+          metadata: { name, namespace: 'prod' },
+          spec: { version: '0.1.0', replicas: 3, ...tls },
+        }
+        await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
+      }
+      await eventually('it says so', async () => (await tlsReady('closed')).startsWith('Forbidden'))
+      await eventually('the other is made', () => exists('statefulset', 'open'))
+      const refused = await refusals(process)
+      expect(refused.every((labels) => labels.includes('verb="get"'))).toBe(true)
+      // The right is given: it goes on by itself.
+      await install(['rbac.secrets.enabled=true'])
+      await eventually('its authority is made', () => exists('secret', 'closed-ca'))
     },
     TEST_MS,
   )

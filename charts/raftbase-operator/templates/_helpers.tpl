@@ -75,6 +75,23 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
+{{/* Certificates lie in Secrets; by name only: nobody lists them. */}}
+{{- define "operator.secretRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+{{- end -}}
+
+{{/* What it asks cert-manager for; whose issuers are in no namespace, it can see only with rights for the whole cluster. */}}
+{{- define "operator.certManagerRules" -}}
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get, list, create, patch]
+- apiGroups: [cert-manager.io]
+  resources: [issuers{{ if eq .Values.rbac.scope "Cluster" }}, clusterissuers{{ end }}]
+  verbs: [get]
+{{- end -}}
+
 {{/* Rules for everything the operator touches in a namespace that it watches; docs/operator.md says why for each. */}}
 {{- /* Nodes belong to no namespace. */}}
 {{- define "operator.readsNodes" -}}
@@ -100,10 +117,12 @@ capabilities:
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, patch, delete]
-{{- /* By name only: nobody lists Secrets. */}}
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, create, patch]
+{{- if and .Values.rbac.secrets.enabled (not .Values.rbac.secrets.namespaces) }}
+{{ include "operator.secretRules" . }}
+{{- end }}
+{{- if .Values.rbac.certManager }}
+{{ include "operator.certManagerRules" . }}
+{{- end }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

@@ -45,10 +45,29 @@ export function authorityName(cluster: string): string {
   return `${cluster}-ca`
 }
 
-/** The Secret with the authority that the user gives; undefined where the operator makes one. */
-export function givenAuthority({ spec }: RaftCluster): string | undefined {
+/** What of the spec says where the authority comes from. */
+function sourceOf({ spec }: RaftCluster) {
   // The schema holds both parts to the same.
-  return (spec.tls?.peer ?? spec.tls?.client)?.secretRef?.name
+  return spec.tls?.peer ?? spec.tls?.client
+}
+
+/** The Secret with the authority that somebody else gives; undefined where the operator makes one. */
+export function givenAuthority(cluster: RaftCluster): string | undefined {
+  if (issuerOf(cluster) !== undefined) return requestName(cluster.metadata.name)
+  return sourceOf(cluster)?.secretRef?.name
+}
+
+/** Whom cert-manager is to ask; undefined for a cluster that does not use it. */
+export function issuerOf(
+  cluster: RaftCluster,
+): { readonly name: string; readonly kind: 'Issuer' | 'ClusterIssuer' } | undefined {
+  const issuer = sourceOf(cluster)?.issuerRef
+  return issuer === undefined ? undefined : { name: issuer.name, kind: issuer.kind ?? 'Issuer' }
+}
+
+/** Of the Certificate that cert-manager is asked for, and of the Secret it puts it in. */
+export function requestName(cluster: string): string {
+  return `${cluster}-authority`
 }
 
 export function leafName(cluster: string, use: LeafUse): string {

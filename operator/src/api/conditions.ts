@@ -94,6 +94,7 @@ export const CONDITION_REASONS = {
     'Expiring',
     'IssuerNotReady',
     'AuthorityDamaged',
+    'Forbidden',
     'NameConflict',
   ],
   Degraded: [

@@ -75,8 +75,10 @@ export interface DisruptionSpec {
 }
 
 export interface TlsUseSpec {
-  /** Where the authority comes from that signs: made for the cluster, or given in a Secret. */
-  readonly source: 'SelfManaged' | 'Secret'
+  /** Where the authority comes from that signs: made for the cluster, asked of cert-manager, or given in a Secret. */
+  readonly source: 'SelfManaged' | 'CertManager' | 'Secret'
+  /** Who signs the authority of the cluster; of source CertManager. */
+  readonly issuerRef?: { readonly name: string; readonly kind?: 'Issuer' | 'ClusterIssuer' }
   /** With the certificate and the key of an authority; of source Secret. */
   readonly secretRef?: { readonly name: string }
   /** How long each certificate is good for, in hours. */

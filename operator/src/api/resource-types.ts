@@ -39,6 +39,21 @@ export const NAMESPACES: ResourceType = clusterWide('namespaces', 'Namespace')
 export const NODES: ResourceType = clusterWide('nodes', 'Node')
 export const VOLUMES: ResourceType = clusterWide('persistentvolumes', 'PersistentVolume')
 
+/** Of cert-manager, where the operator may use it. */
+export const CERTIFICATES: ResourceType = namespaced(
+  'cert-manager.io',
+  'v1',
+  'certificates',
+  'Certificate',
+)
+export const ISSUERS: ResourceType = namespaced('cert-manager.io', 'v1', 'issuers', 'Issuer')
+export const CLUSTER_ISSUERS: ResourceType = {
+  ...ISSUERS,
+  resource: 'clusterissuers',
+  kind: 'ClusterIssuer',
+  namespaced: false,
+}
+
 /** `apps/v1`, or `v1` in the core group: as an object's `apiVersion` says it. */
 export function apiVersionOf(type: ResourceType): string {
   return type.group === '' ? type.version : `${type.group}/${type.version}`

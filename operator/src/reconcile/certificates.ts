@@ -6,6 +6,7 @@ import type { Clock } from '../../../lib/clock.ts'
 import {
   authorityName,
   givenAuthority,
+  issuerOf,
   leafName,
   leavesOf,
   type LeafUse,
@@ -21,8 +22,9 @@ import {
 } from '../api/labels.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { SECRETS } from '../api/resource-types.ts'
-import { KubeError } from '../kube/errors.ts'
+import { isKubeError, KubeError } from '../kube/errors.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
+import { lookAtRequest } from './certificate-request.ts'
 import {
   connectWith,
   newAuthority,
@@ -40,6 +42,8 @@ import type { Action, PlannedEvent } from './actions.ts'
 import type { SecretFacts, TlsObserved } from './observed.ts'
 
 const READ_AGAIN_MS = 30_000
+/** While somebody else has to do something first. */
+const READ_WAITING_MS = 3000
 
 type CertificateAction = Extract<Action, { type: 'writeCertificate' }>
 
@@ -90,10 +94,10 @@ export class Certificates {
     const { uid } = cluster.metadata
     if (uses.length === 0) return undefined
     const known = this.#remembered.get(uid)
-    const isNew = known !== undefined && this.#nowMs() - known.atMs < READ_AGAIN_MS
+    const isNew = known !== undefined && this.#nowMs() - known.atMs < shelfLifeOf(known.found)
     const isSame = known?.names === namesOf(cluster, uses)
     if (isNew && isSame) return known.found
-    const found = await this.#read(cluster, uses, options.signal)
+    const found = await this.#readIfAllowed(cluster, uses, options.signal)
     this.#remembered.set(uid, { atMs: this.#nowMs(), names: namesOf(cluster, uses), found })
     return found
   }
@@ -161,6 +165,20 @@ export class Certificates {
     )
   }
 
+  /** Without the right to read Secrets there is a cluster to be told so, and nothing else. */
+  async #readIfAllowed(
+    cluster: RaftCluster,
+    uses: readonly LeafUse[],
+    signal: AbortSignal,
+  ): Promise<CertificatesFound> {
+    try {
+      return await this.#read(cluster, uses, signal)
+    } catch (error) {
+      if (!isKubeError(error, 'forbidden')) throw error
+      return { facts: { forbidden: error.message, leaves: {} }, credentials: undefined }
+    }
+  }
+
   async #read(
     cluster: RaftCluster,
     uses: readonly LeafUse[],
@@ -170,7 +188,9 @@ export class Certificates {
     const get = (secret: string) =>
       this.#options.api.get(SECRETS, { namespace, name: secret }, { signal })
     const wanted = givenAuthority(cluster)
-    const [authority, given, ...leaves] = await Promise.all([
+    const { api } = this.#options
+    const [request, authority, given, ...leaves] = await Promise.all([
+      lookAtRequest(cluster, { api, signal }),
       get(authorityName(name)),
       wanted === undefined ? undefined : get(wanted),
       ...uses.map(async (use) => [use, await get(leafName(name, use))] as const),
@@ -182,6 +202,7 @@ export class Certificates {
     return {
       facts: {
         ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
+        ...(request === undefined ? {} : { request }),
         ...(wanted === undefined ? {} : { given: readGiven(given) }),
         leaves: Object.fromEntries(
           there.map(([use, secret]) => [
@@ -205,8 +226,13 @@ function usesOf(cluster: RaftCluster, { isAsked }: { readonly isAsked: boolean }
   return isAsked && !uses.includes('operator') ? [...uses, 'operator' as const] : uses
 }
 
+function shelfLifeOf({ facts: { forbidden, given, request } }: CertificatesFound): number {
+  const trouble = forbidden ?? given?.problem ?? request?.problem
+  return trouble === undefined ? READ_AGAIN_MS : READ_WAITING_MS
+}
+
 function namesOf(cluster: RaftCluster, uses: readonly LeafUse[]): string {
-  return [givenAuthority(cluster), ...uses].join()
+  return [givenAuthority(cluster), issuerOf(cluster)?.name, ...uses].join()
 }
 
 /** What is done to the authority itself is decided on what it was: another operator may have been faster. */

@@ -148,9 +148,22 @@ export interface TlsObserved {
     /** For which wish of the user it was exchanged last. */
     readonly rotatedFor?: string
   }
-  /** What the user's Secret holds, of a cluster whose authority is given. */
+  /** It may not read Secrets there. */
+  readonly forbidden?: string
+  /** What cert-manager is asked for, of a cluster that uses it. */
+  readonly request?: RequestFacts
+  /** What the Secret holds, of a cluster whose authority is given. */
   readonly given?: { readonly certificate?: CertificateFacts; readonly problem?: string }
   readonly leaves: Readonly<Partial<Record<LeafUse, SecretFacts & { readonly facts: LeafFacts }>>>
+}
+
+export interface RequestFacts {
+  /** The Certificate; undefined while there is none. */
+  readonly live?: KubeObject
+  /** Why nothing can be asked, or nothing comes. */
+  readonly problem?: string
+  /** Nothing can be asked. */
+  readonly isBlocked: boolean
 }
 
 export interface SecretFacts {

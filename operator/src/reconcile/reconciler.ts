@@ -8,7 +8,7 @@ import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
 import { STATUS_FIELD_MANAGER } from '../api/labels.ts'
 import { memberBaseUrl } from '../api/member-url.ts'
 import type { RaftCluster, RaftClusterStatus } from '../api/raft-cluster.ts'
-import { RAFT_CLUSTERS } from '../api/resource-types.ts'
+import { CERTIFICATES, RAFT_CLUSTERS } from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
 import type { CacheSet } from '../controller/cache.ts'
 import type { ReconcileContext, Reconciler, ReconcileResult } from '../controller/reconciler.ts'
@@ -143,6 +143,10 @@ export class ClusterReconciler implements Reconciler {
           action.type === 'writeCertificate'
             ? await this.#certificates.write(action, cluster, signal)
             : await execute(action, { api, cluster, children: observed.children, signal })
+        // What was read of it is of before.
+        if (action.type === 'apply' && action.resource === CERTIFICATES) {
+          this.#certificates.forget(cluster.metadata.uid)
+        }
         log.info({ action: describeAction(action) }, 'carried out')
         this.#tell(observed, told)
       } catch (error) {

@@ -389,3 +389,99 @@ describe('an authority that is given', () => {
     expect(await scene.settle()).toHaveLength(4)
   })
 })
+
+function isReady(status: string, message = ''): object {
+  return { status: { conditions: [{ type: 'Ready', status, message }] } }
+}
+
+/** What cert-manager does with the Certificate. */
+function issue(scene: Scene): X509Certificate {
+  const { certificate, key } = authority('raftbase prod/demo')
+  const data = { 'tls.crt': encode(certificate), 'tls.key': encode(key) }
+  const metadata = { name: 'demo-authority', namespace: 'prod', uid: 'uid-of-cert-manager' }
+  scene.secrets.put({ apiVersion: 'v1', kind: 'Secret', metadata, data })
+  const live = scene.secrets.others.get('certificates/demo-authority')!
+  scene.secrets.others.set('certificates/demo-authority', { ...live, ...isReady('True') })
+  scene.nowMs += 31_000
+  return new X509Certificate(certificate)
+}
+
+describe('cert-manager', () => {
+  const SOURCE = { source: 'CertManager', issuerRef: { name: 'company', kind: 'ClusterIssuer' } }
+  const TLS = { peer: SOURCE, client: SOURCE }
+  const issuer = { apiVersion: 'cert-manager.io/v1', kind: 'ClusterIssuer' }
+
+  test('that is missing, has no issuer, or an issuer that is not ready, is said', async () => {
+    const scene = new Scene(TLS)
+    expect(await scene.settle()).toEqual([])
+    expect(await scene.condition()).toBe('False IssuerNotReady: cert-manager is not installed')
+    scene.secrets.isCertManagerThere = true
+    scene.nowMs += 3000
+    expect(await scene.settle()).toEqual(['create Certificate demo-authority'])
+    expect(await scene.condition()).toBe('False IssuerNotReady: there is no ClusterIssuer company')
+    const metadata = { name: 'company' }
+    const sick = { ...issuer, metadata, ...isReady('False', 'no such vault') }
+    scene.secrets.others.set('clusterissuers/company', sick)
+    scene.nowMs += 3000
+    expect(await scene.condition()).toBe(
+      'False IssuerNotReady: ClusterIssuer company is not ready: no such vault',
+    )
+    scene.secrets.others.set('clusterissuers/company', { ...sick, ...isReady('True') })
+    scene.nowMs += 3000
+    expect(await scene.condition()).toBe(
+      'False IssuerNotReady: Certificate demo-authority is not ready: ' +
+        'cert-manager has not looked at it yet',
+    )
+  })
+
+  test('gives the authority, and what it renews is taken over in the phases of an exchange', async () => {
+    const scene = new Scene(TLS)
+    scene.secrets.isCertManagerThere = true
+    await scene.settle()
+    const first = issue(scene)
+    expect(await scene.settle()).toHaveLength(5)
+    scene.deliver()
+    expect(scene.secrets.certificate('demo-peer-tls').verify(first.publicKey)).toBe(true)
+    expect(await scene.condition()).toMatch(/^True Issued/)
+    const second = issue(scene)
+    expect((await scene.settle())[0]).toBe(
+      'write nextAuthority into Secret demo-ca: Secret demo-authority has another one',
+    )
+    expect(scene.secrets.trusts('demo-peer-tls')).toEqual([first, second].map(fingerprint))
+  })
+
+  test('is asked again when somebody has changed what it was asked for', async () => {
+    const scene = new Scene(TLS)
+    scene.secrets.isCertManagerThere = true
+    await scene.settle()
+    issue(scene)
+    await scene.settle()
+    const live = scene.secrets.others.get('certificates/demo-authority')!
+    const spec = { ...(live['spec'] as object), isCA: false }
+    scene.secrets.others.set('certificates/demo-authority', { ...live, spec })
+    scene.nowMs += 31_000
+    expect(await scene.settle()).toEqual(['drift Certificate demo-authority'])
+  })
+
+  test('a Certificate of somebody else under that name is left alone, and said', async () => {
+    const scene = new Scene(TLS)
+    scene.secrets.isCertManagerThere = true
+    const metadata = { name: 'demo-authority', namespace: 'prod', uid: 'foreign' }
+    const foreign = { apiVersion: 'cert-manager.io/v1', kind: 'Certificate', metadata }
+    scene.secrets.others.set('certificates/demo-authority', foreign)
+    expect(await scene.settle()).toEqual([])
+    expect(await scene.condition()).toBe(
+      'False IssuerNotReady: Certificate demo-authority belongs to somebody else',
+    )
+  })
+})
+
+test('without the right to read Secrets nothing is written, and that is said', async () => {
+  const scene = new Scene()
+  scene.secrets.isForbidden = true
+  expect(await scene.settle()).toEqual([])
+  expect(await scene.condition()).toMatch(/^False Forbidden: .*Secrets in prod.*rbac.secrets/)
+  scene.secrets.isForbidden = false
+  scene.nowMs += 3000
+  expect(await scene.settle()).toHaveLength(5)
+})

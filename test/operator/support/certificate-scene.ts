@@ -16,6 +16,8 @@ export const SIGNAL = new AbortController().signal
 export const DAY_MS = 24 * 3_600_000
 const SECURE = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
 
+const APPLY = { fieldManager: 'test', force: true }
+
 function unused(): never {
   throw new Error('not asked of a test')
 }
@@ -23,14 +25,20 @@ function unused(): never {
 /** As much of an API server as Secrets need: versions, preconditions, merge patches. */
 export class Secrets {
   readonly objects = new Map<string, KubeObject>()
+  /** Of cert-manager, by resource and name. */
+  readonly others = new Map<string, KubeObject>()
+  isCertManagerThere = false
+  isForbidden = false
   /** Requests, for those who count. */
   readonly requests: string[] = []
   #version = 1
 
   get api(): KubeApi {
     return {
-      get: async (_: ResourceType, { name }: ObjectKey) => {
+      get: async ({ resource }: ResourceType, { name }: ObjectKey) => {
+        if (resource !== 'secrets') return this.others.get(`${resource}/${name}`)
         this.requests.push(`get ${name}`)
+        if (this.isForbidden) throw new KubeError('forbidden', 'it may not', { status: 403 })
         return this.objects.get(name)
       },
       create: async (_: ResourceType, object: KubeObject) => {
@@ -56,10 +64,18 @@ export class Secrets {
         const kept = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
         return this.put({ ...before, metadata: { ...before.metadata, annotations }, data: kept })
       },
-      list: unused,
+      list: async () => {
+        if (!this.isCertManagerThere) throw new KubeError('notFound', 'no such kind')
+        return { items: [], resourceVersion: '1', continueToken: undefined }
+      },
       watch: unused,
       replace: unused,
-      apply: unused,
+      apply: async ({ resource }: ResourceType, object: KubeObject) => {
+        const uid = `uid-${object.metadata.name}`
+        const applied = { ...object, metadata: { ...object.metadata, uid } }
+        this.others.set(`${resource}/${object.metadata.name}`, applied)
+        return applied
+      },
       applyStatus: unused,
       delete: unused,
     }
@@ -160,6 +176,11 @@ export class Scene {
     const observed = await this.observe()
     const done: string[] = []
     for (const action of plan(observed).actions) {
+      if (action.type === 'apply' && action.title === 'Certificate') {
+        await this.secrets.api.apply(action.resource, action.object, APPLY)
+        this.#certificates.forget(observed.cluster.metadata.uid)
+        done.push(describeAction(action))
+      }
       if (action.type !== 'writeCertificate') continue
       const told = await this.#certificates.write(action, observed.cluster, SIGNAL)
       this.events.push(...told.map(({ reason }) => reason))

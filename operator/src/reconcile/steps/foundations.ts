@@ -41,7 +41,7 @@ function actionsFor(kind: ChildKind, model: Model): readonly Action[] {
   return [apply(kind, onlyOver(live, object, kind), why)]
 }
 
-function differenceOf(live: KubeObject, object: KubeObject): 'update' | 'drift' | undefined {
+export function differenceOf(live: KubeObject, object: KubeObject): 'update' | 'drift' | undefined {
   const { annotations } = live.metadata
   const mark = object.metadata.annotations?.[APPLIED_ANNOTATION]
   if (annotations?.[APPLIED_ANNOTATION] !== mark) return 'update'

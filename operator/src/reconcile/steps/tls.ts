@@ -14,8 +14,11 @@ import {
   leavesOf,
 } from '../../api/certificates.ts'
 import { ROTATE_ANNOTATION } from '../../api/labels.ts'
+import { CERTIFICATES } from '../../api/resource-types.ts'
+import { certificateRequest } from '../../resources/certificate-request.ts'
 import { type Action, NOTHING, stop, type StepResult } from '../actions.ts'
 import type { SecretFacts } from '../observed.ts'
+import { differenceOf } from './foundations.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
 
@@ -34,7 +37,9 @@ export function planTls(model: Model): StepResult {
   const orders = leavesOf(model.cluster)
   if (orders.length === 0 || model.observed.tls === undefined) return NOTHING
   // A Secret of somebody else under one of our names: the condition says so, and nothing is written over it.
-  if (foreignSecrets(model).length > 0) return NOTHING
+  if (foreignSecrets(model).length > 0 || model.observed.tls.forbidden !== undefined) return NOTHING
+  const request = requestAction(model)
+  if (request !== undefined) return stop(RETRY_SECONDS, 'Certificates', [request])
   const authority = authorityAction(model)
   const actions = authority === undefined ? leafActions(model) : [authority]
   if (actions.length === 0) return NOTHING
@@ -51,6 +56,21 @@ export function foreignSecrets({ observed, cluster }: Model): readonly string[] 
     ...leavesOf(cluster).map(({ use }) => [leafName(name, use), tls.leaves[use]] as const),
   ]
   return known.filter(([, secret]) => secret?.isOurs === false).map(([secretName]) => secretName)
+}
+
+/** Asks cert-manager, or puts right what it was asked for. */
+function requestAction({ observed, cluster }: Model): Action | undefined {
+  const { request } = observed.tls ?? {}
+  if (request === undefined || request.isBlocked) return undefined
+  const object = certificateRequest(cluster)
+  const apply = { type: 'apply', title: 'Certificate', resource: CERTIFICATES } as const
+  if (request.live === undefined) return { ...apply, object, why: 'create' }
+  if (request.live.metadata.deletionTimestamp !== undefined) return undefined
+  const why = differenceOf(request.live, object)
+  if (why === undefined) return undefined
+  const { uid } = request.live.metadata
+  const metadata = { ...object.metadata, ...(uid === undefined ? {} : { uid }) }
+  return { ...apply, object: { ...object, metadata }, why }
 }
 
 /** What is to be done about the authority; first of all things, because everything hangs on it. */
@@ -233,11 +253,20 @@ export function tlsReady(model: Model): Extract<Finding, { type: 'TLSReady' }> |
     const message = `Secrets under our names belong to others: ${foreign.join(', ')}`
     return { type, status, reason: 'NameConflict', message }
   }
+  if (tls.forbidden !== undefined) {
+    const message =
+      `the operator may not read Secrets in ${cluster.metadata.namespace}, where certificates lie ` +
+      '(rbac.secrets of its chart)'
+    return { type, status, reason: 'Forbidden', message }
+  }
   const { authority } = tls
   if (authority !== undefined && authority.facts === undefined) {
     const name = authorityName(cluster.metadata.name)
     const message = `Secret ${name} holds no certificate authority with its key any more: put it back`
     return { type, status, reason: 'AuthorityDamaged', message }
+  }
+  if (tls.request?.problem !== undefined) {
+    return { type, status, reason: 'IssuerNotReady', message: tls.request.problem }
   }
   if (tls.given?.problem !== undefined) {
     const message = `Secret ${givenAuthority(cluster)}: ${tls.given.problem}`
