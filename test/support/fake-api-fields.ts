@@ -2,7 +2,7 @@
 // dropped when its last owner leaves it out, which fields two managers disagree about. Lists are atomic but for those
 // whose items have a key in KEYED_LISTS and for sets of strings in SET_LISTS.
 
-import { isRecord, type Json } from './fake-api-json.ts'
+import { cloneJson, equalJson, isRecord, type Json } from './fake-api-json.ts'
 
 /** Managers by field path. */
 export type FieldOwners = Map<string, Set<string>>
@@ -44,7 +44,7 @@ export function applyFields(options: {
   for (const [path, value] of flatWanted) {
     if (UNOWNED.has(path)) continue
     const others = [...(owners.get(path) ?? [])].filter((owner) => owner !== manager)
-    const isChanged = flatLive.has(path) && !same(flatLive.get(path), value)
+    const isChanged = flatLive.has(path) && !equalJson(flatLive.get(path), value)
     if (isChanged && others.length > 0) conflicts.push(path)
   }
   if (conflicts.length > 0 && !force) return { live: options.live, conflicts }
@@ -65,10 +65,6 @@ export function applyFields(options: {
     else owners.set(path, (owners.get(path) ?? new Set()).add(manager))
   }
   return { live: unflatten(flatLive), conflicts: [] }
-}
-
-function same(a: Json | undefined, b: Json | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b)
 }
 
 const SEPARATOR = '\u0001'
@@ -116,7 +112,7 @@ function unflatten(leaves: ReadonlyMap<string, Json | undefined>): Fields {
       else if (isRecord(at)) {
         const name = part.replaceAll(SEPARATOR, '.')
         const isNothingNew = isRecord(value) && isRecord(at[name])
-        if (isLast && !isNothingNew) at[name] = structuredClone(value)
+        if (isLast && !isNothingNew) at[name] = cloneJson(value)
         else if (isLast) continue
         else at = at[name] = at[name] ?? empty()
       }

@@ -3,7 +3,7 @@
 // defaulting and admission are the real server's business: the tests that need them run against it.
 
 import { applyFields, type FieldOwners } from './fake-api-fields.ts'
-import { isRecord, type Json, textOf } from './fake-api-json.ts'
+import { cloneJson, equalJson, isRecord, type Json, textOf } from './fake-api-json.ts'
 
 export interface StoredObject {
   [field: string]: Json | undefined
@@ -132,9 +132,9 @@ export class FakeApiStore {
     this.#refuseInTerminatingNamespace(target)
     const given = isRecord(content['metadata']) ? content['metadata'] : {}
     const object = {
-      ...structuredClone(content),
+      ...cloneJson(content),
       metadata: {
-        ...structuredClone(given),
+        ...cloneJson(given),
         name: target.name,
         ...(target.namespace === '' ? {} : { namespace: target.namespace }),
         uid: `00000000-0000-4000-8000-${String(++this.#uidCount).padStart(12, '0')}`,
@@ -153,7 +153,7 @@ export class FakeApiStore {
     const version = given['resourceVersion']
     if (version !== undefined && version !== before.metadata.resourceVersion) throw conflict(target)
     const status = before['status']
-    const next = { ...structuredClone(content), ...(status === undefined ? {} : { status }) }
+    const next = { ...cloneJson(content), ...(status === undefined ? {} : { status }) }
     return this.#update(target, before, next as StoredObject)
   }
 
@@ -235,7 +235,7 @@ export class FakeApiStore {
     if (resourceVersion !== before.metadata.resourceVersion) throw conflict(target)
     if ((before.metadata.finalizers ?? []).length === 0) return this.#remove(target, before)
     if (before.metadata.deletionTimestamp !== undefined) return before
-    const next = structuredClone(before)
+    const next = cloneJson(before)
     next.metadata.deletionTimestamp = this.now().toISOString()
     next.metadata.generation = (before.metadata.generation ?? 0) + 1
     return this.#put(target, next, before)
@@ -256,13 +256,12 @@ export class FakeApiStore {
   }
 
   #update(target: Target, before: StoredObject, wanted: StoredObject): StoredObject {
-    const next = structuredClone(wanted)
+    const next = cloneJson(wanted)
     const { uid, creationTimestamp, resourceVersion, deletionTimestamp, generation } =
       before.metadata
     Object.assign(next.metadata, { uid, creationTimestamp, resourceVersion, generation })
     if (deletionTimestamp === undefined) delete next.metadata.deletionTimestamp
     else next.metadata.deletionTimestamp = deletionTimestamp
-    if (JSON.stringify(next) === JSON.stringify(before)) return before
     if (equalJson(next, before)) return before
     if (!equalJson(contentOf(next), contentOf(before))) {
       next.metadata.generation = (before.metadata.generation ?? 0) + 1
@@ -280,7 +279,7 @@ export class FakeApiStore {
   }
 
   #remove(target: Target, before: StoredObject): StoredObject {
-    const object = structuredClone(before)
+    const object = cloneJson(before)
     object.metadata.resourceVersion = String(++this.#revision)
     this.#objects.delete(pathOf(target))
     this.#owners.delete(pathOf(target))
@@ -336,23 +335,11 @@ function conflict({ name }: Target): ApiRefusal {
 
 /** RFC 7386. */
 export function mergePatch(live: Json | undefined, patch: Json | undefined): Json {
-  if (!isRecord(patch)) return structuredClone(patch ?? null)
-  const result: Record<string, Json | undefined> = isRecord(live) ? structuredClone(live) : {}
+  if (!isRecord(patch)) return cloneJson(patch ?? null)
+  const result: Record<string, Json | undefined> = isRecord(live) ? cloneJson(live) : {}
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete result[name]
     else if (value !== undefined) result[name] = mergePatch(result[name], value)
   }
   return result
-}
-
-/** Equal whatever the order of the fields. */
-export function equalJson(a: Json | undefined, b: Json | undefined): boolean {
-  return canonical(a) === canonical(b)
-}
-
-function canonical(value: Json | undefined): string {
-  return JSON.stringify(value, (_name, field: Json) => {
-    if (!isRecord(field)) return field
-    return Object.fromEntries(Object.entries(field).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-  })
 }

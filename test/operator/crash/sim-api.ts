@@ -14,7 +14,7 @@ import type {
   PatchOptions,
   WatchEvent,
 } from '../../../operator/src/kube/kube-api.ts'
-import type { Json } from '../../support/fake-api-json.ts'
+import { cloneJson, type Json } from '../../support/fake-api-json.ts'
 import { matchesSelector } from '../../support/fake-api-selector.ts'
 import { ApiRefusal, type FakeApiStore, type Target } from '../../support/fake-api-store.ts'
 
@@ -152,7 +152,7 @@ export class SimApi implements KubeApi {
     if (this.#gate.after(effect) === 'unheard') {
       throw new KubeError('unavailable', 'the connection was lost')
     }
-    return structuredClone(result) as KubeObject
+    return cloneJson(result) as KubeObject
   }
 }
 
@@ -177,5 +177,5 @@ function keyOf({ metadata }: KubeObject): ObjectKey {
 }
 
 function fieldsOf(object: KubeObject): Fields {
-  return structuredClone(object) as unknown as Fields
+  return cloneJson(object) as unknown as Fields
 }

@@ -5,7 +5,7 @@ import type { KubeObject } from '../../../operator/src/api/kube-object.ts'
 import { fingerprint } from '../../../operator/src/api/canonical.ts'
 import { merge } from '../support/observation.ts'
 import type { FakeApiStore, StoredObject, Target } from '../../support/fake-api-store.ts'
-import type { Json } from '../../support/fake-api-json.ts'
+import { cloneJson, type Json } from '../../support/fake-api-json.ts'
 
 type Fields = Record<string, Json | undefined>
 
@@ -243,7 +243,7 @@ export class SimKubernetes {
 }
 
 function clone(value: object): Fields {
-  return structuredClone(value) as Fields
+  return cloneJson(value) as Fields
 }
 
 /** Whether the container of a pod runs. */
