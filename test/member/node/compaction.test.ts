@@ -139,6 +139,7 @@ describe('by itself', () => {
       settings: { ...settings, segmentBytes: 16 * 1024 },
     })
     const host = cluster.leader
+    for (let i = 0; i < 5; i++) await put(cluster, host, 'k', `early ${i}`)
     host.fs.capacityBytes = 0
     const large = async (): Promise<void> => {
       for (;;) await put(cluster, host, 'k', 'x'.repeat(8000))
