@@ -350,10 +350,15 @@ export class FaultRun {
     for (const member of this.members) {
       await writeFile(join(this.cluster.directory, `${member.name}.log`), member.output)
     }
-    const { operations } = this.load.history
-    await writeFile(join(this.cluster.directory, 'history.json'), JSON.stringify(operations))
+    const history = JSON.stringify(this.load.history.operations, shortened)
+    await writeFile(join(this.cluster.directory, 'history.json'), history)
     console.log(`${this.id}: data directories, logs and history are in ${this.cluster.directory}`)
   }
+}
+
+/** Values are known by how they begin; whole ones would make a history longer than a string may be. */
+function shortened(_: string, value: unknown): unknown {
+  return typeof value === 'string' && value.length > 200 ? `${value.slice(0, 200)}…` : value
 }
 
 /** One letter of the kernel's, T for stopped. */
