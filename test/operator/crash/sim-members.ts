@@ -36,6 +36,8 @@ interface Process {
   nextLook: number
   /** Why it takes no part. */
   parked: 'Fresh' | 'AwaitingReplacement' | 'Tombstoned' | 'Corrupt' | undefined
+  /** It hears nobody. */
+  isDeaf: boolean
   /** As it has applied it. */
   known: Configuration | undefined
 }
@@ -53,6 +55,8 @@ export class SimMembers implements MemberClient {
   readonly #parsed = new Map<string, ParsedMembership>()
   /** By tag of the image, the highest feature level of that version; 0 for others. */
   readonly levels = new Map<string, number>()
+  /** Tags of images whose members run, answer, and never hear of each other. */
+  readonly deafTags = new Set<string>()
   /** Members by name that do not answer the operator. */
   readonly silent = new Set<string>()
   /** Members by name that never get further than they are. */
@@ -81,7 +85,10 @@ export class SimMembers implements MemberClient {
       const { metadata } = pod
       this.#start(metadata.name, metadata.uid)
       const started = this.#processes.get(metadata.name)
-      if (started !== undefined) started.volume.knownLevel = this.levels.get(tagOf(pod)) ?? 0
+      if (started !== undefined) {
+        started.volume.knownLevel = this.levels.get(tagOf(pod)) ?? 0
+        started.isDeaf = this.deafTags.has(tagOf(pod))
+      }
       const { annotations } = metadata as { annotations?: Record<string, string> }
       this.#look(this.#processes.get(metadata.name), annotations?.['raftbase.io/membership-epoch'])
     }
@@ -126,7 +133,10 @@ export class SimMembers implements MemberClient {
     const process = this.#processes.get(name)
     const id = process?.volume.id
     return (
-      process?.parked === undefined && id !== undefined && this.raft?.voters.includes(id) === true
+      process?.parked === undefined &&
+      process?.isDeaf === false &&
+      id !== undefined &&
+      this.raft?.voters.includes(id) === true
     )
   }
 
@@ -165,7 +175,9 @@ export class SimMembers implements MemberClient {
 
   #running(): readonly Volume[] {
     return [...this.#processes.values()]
-      .filter(({ parked, name }) => parked === undefined && !this.stuck.has(name))
+      .filter(
+        ({ parked, name, isDeaf }) => parked === undefined && !isDeaf && !this.stuck.has(name),
+      )
       .map(({ volume }) => volume)
   }
 
@@ -198,6 +210,7 @@ export class SimMembers implements MemberClient {
       nudge: undefined,
       nextLook: this.#stepCount + KUBELET_STEPS,
       parked: undefined,
+      isDeaf: false,
       known: undefined,
     }
     this.#processes.set(name, process)

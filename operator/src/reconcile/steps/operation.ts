@@ -5,9 +5,17 @@
 import { unreachable } from '../../../../lib/assert.ts'
 import type { OperationStatus, ReplacementStatus } from '../../api/raft-cluster.ts'
 import { type Action, NOTHING, stop, type StepResult } from '../actions.ts'
-import type { Advance } from './advance.ts'
+import { type Advance, asking } from './advance.ts'
 import type { Facts } from './facts.ts'
-import { advanceReplace, deferralOf, type Loss, lossOf, recentReplacements } from './replace.ts'
+import {
+  advanceReplace,
+  deferralOf,
+  type Loss,
+  lossOf,
+  recentReplacements,
+  wantsWay,
+} from './replace.ts'
+import { learnersOf } from './roster.ts'
 import { advanceRollout, isRolloutNeeded } from './rollout.ts'
 import { isOverdue } from './deadline.ts'
 import { type Versions, versionsOf } from './revision.ts'
@@ -42,6 +50,7 @@ export function versionsFor(facts: Facts, { operation }: Undertaking): Versions 
 }
 
 const MESSAGE_LENGTH_MAX = 1000
+const MAKE_WAY = 'MakeWay'
 /** Between two looks while something is waited for. */
 const OPERATION_SECONDS = 1
 const ACTED_SECONDS = 0.25
@@ -95,8 +104,29 @@ function goOn(facts: Facts, latched: OperationStatus): Undertaking {
 function yieldToLoss(facts: Facts, latched: OperationStatus): Undertaking | undefined {
   if (latched.type === 'Replace' || !facts.isRosterCurrent) return undefined
   const loss = lossOf(facts)
-  if (loss === undefined || deferralOf(facts, loss) !== undefined) return undefined
-  return beginReplacement(facts, loss)
+  if (loss === undefined) return undefined
+  if (deferralOf(facts, loss) === undefined) return beginReplacement(facts, loss)
+  return makeWay(facts, latched, loss)
+}
+
+/** New members that do not get any further, because no node takes their pods for instance, are let go for now. */
+function makeWay(facts: Facts, latched: OperationStatus, loss: Loss): Undertaking | undefined {
+  const isBegun = latched.step === MAKE_WAY
+  if (latched.type !== 'ScaleUp' || !wantsWay(facts, loss)) return undefined
+  if (!isBegun && !isOverdue(facts, latched)) return undefined
+  const learner = learnersOf(facts.roster).at(-1)!
+  const { name, raftId } = learner
+  const advance = asking(facts, {
+    step: MAKE_WAY,
+    message: `${name} has not joined in time and is removed for now: ${loss.member.name} is lost`,
+    member: name,
+    change: { type: 'remove', name, id: raftId },
+  })
+  return {
+    operation: inStep(facts, latched, advance),
+    actions: isBegun ? advance.actions : [],
+    replacements: recentReplacements(facts),
+  }
 }
 
 /** Healing comes before anything that somebody has asked for. */

@@ -9,7 +9,7 @@ import { mayDisrupt } from './gate.ts'
 import { addLearner, joinOf } from './join.ts'
 import type { MemberView } from './members.ts'
 import type { Facts } from './facts.ts'
-import { type RosterEntry, votersOf } from './roster.ts'
+import { learnersOf, type RosterEntry, votersOf } from './roster.ts'
 import { promote } from './scale.ts'
 
 const HOUR_SECONDS = 3600
@@ -61,7 +61,20 @@ function isLeftOnNode({ cluster, observed }: Facts, member: MemberView): boolean
 }
 
 /** What keeps this loss from being replaced now; undefined: nothing does. */
-export function deferralOf(facts: Facts, { member, reason }: Loss): string | undefined {
+export function deferralOf(facts: Facts, loss: Loss): string | undefined {
+  const { member } = loss
+  return refusalOf(facts, loss) ?? joining(facts, member.name) ?? healGate(facts, member)
+}
+
+/** Whether it would be replaced if nobody were joining. */
+export function wantsWay(facts: Facts, loss: Loss): boolean {
+  const { member } = loss
+  const isHeldUp = joining(facts, member.name) !== undefined
+  return isHeldUp && refusalOf(facts, loss) === undefined && healGate(facts, member) === undefined
+}
+
+/** Nobody has given leave. */
+function refusalOf(facts: Facts, { member, reason }: Loss): string | undefined {
   const { cluster } = facts
   const { mode, maxReplacementsPerHour } = cluster.spec.selfHeal
   const approval = `${member.name}@${member.entry?.incarnation ?? 1}`
@@ -73,7 +86,7 @@ export function deferralOf(facts: Facts, { member, reason }: Loss): string | und
       return `${maxReplacementsPerHour} replacements an hour are allowed (spec.selfHeal); ${how}`
     }
   }
-  return healGate(facts, member)
+  return undefined
 }
 
 /** Of the last hour. */
@@ -84,13 +97,14 @@ export function recentReplacements({ cluster, observed }: Facts): readonly Repla
   )
 }
 
+function joining({ roster }: Facts, name: string): string | undefined {
+  const pending = learnersOf(roster).find((entry) => entry.name !== name)
+  return pending === undefined ? undefined : `${pending.name} is joining`
+}
+
 /** Without it, and with nothing else in its place yet, the cluster still has a majority. */
 function healGate(facts: Facts, { name }: MemberView): string | undefined {
   const voters = votersOf(facts.roster).map((entry) => entry.name)
-  const pending = facts.roster.entries.find(
-    (entry) => entry.role === 'learner' && entry.name !== name,
-  )
-  if (pending !== undefined) return `${pending.name} is joining`
   return mayDisrupt(facts, { subject: name, voters, isPlanned: false })
 }
 
@@ -107,7 +121,7 @@ export const advanceReplace: Advancing = (facts, operation) => {
   if (hasSuccessor) return swap(facts, { member, current, operation })
   const reason = reasonOf(facts, member)
   if (reason === undefined) return verify(member, current)
-  const against = healGate(facts, member)
+  const against = joining(facts, member.name) ?? healGate(facts, member)
   if (against !== undefined) return waiting('AwaitGate', against, name)
   if (reason === 'AwaitingReplacement') return addLearner(facts, name)
   return removeDamaged(facts, { name, current })
@@ -123,9 +137,9 @@ function swap(
   },
 ): Advance {
   const { member, current, operation } = options
-  const joining = joinOf(facts, member.ordinal, operation)
-  if (joining.kind === 'underWay') return joining.advance
-  const against = healGate(facts, member)
+  const way = joinOf(facts, member.ordinal, operation)
+  if (way.kind === 'underWay') return way.advance
+  const against = joining(facts, member.name) ?? healGate(facts, member)
   const step = 'Swap'
   if (against !== undefined) return waiting(step, against, member.name)
   return asking(facts, {
@@ -136,7 +150,7 @@ function swap(
       type: 'replace',
       name: member.name,
       removed: current.raftId,
-      promoted: joining.learner.raftId,
+      promoted: way.learner.raftId,
     },
   })
 }
@@ -162,8 +176,8 @@ function removeDamaged(
 
 /** The old identity is gone: it joins like anybody. */
 function rejoin(facts: Facts, member: MemberView, operation: OperationStatus): Advance {
-  const joining = joinOf(facts, member.ordinal, operation)
-  return joining.kind === 'underWay' ? joining.advance : promote(facts, [joining.learner])
+  const way = joinOf(facts, member.ordinal, operation)
+  return way.kind === 'underWay' ? way.advance : promote(facts, [way.learner])
 }
 
 /** It takes part again, under a new identity or, because its disk came back, under the one it had. */

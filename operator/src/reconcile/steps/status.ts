@@ -17,6 +17,7 @@ import { findingsOf } from './findings.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
 import { updateRevision } from './revision.ts'
+import { scaleNeeded } from './scale.ts'
 
 /** Entries a member may be behind before it is said: replication alone makes some. */
 const LAG_ENTRIES_SHOWN = 1000
@@ -98,6 +99,13 @@ function readyOf(model: Model, findings: readonly Finding[]): Finding {
   if (health.type === 'MembersHealthy' && health.status !== 'True') {
     const reason = health.reason
     if (reason !== 'AllHealthy' && reason !== 'NotBootstrapped') return blocked(reason, health)
+  }
+  const { replicas } = model.cluster.spec
+  if (model.isRosterCurrent && scaleNeeded(model, replicas) !== undefined) {
+    const { voters } = model.electorate
+    const message = `${voters} members vote, and spec.replicas is ${replicas}`
+    const isIdle = model.undertaking.operation === undefined
+    if (isIdle) return { type, status, reason: 'Scaling', message }
   }
   const underWay = UNDER_WAY[model.undertaking.operation?.type ?? '']
   if (underWay !== undefined) return blocked(underWay, progress)
