@@ -21,6 +21,8 @@ const STANDARD_NAMES: readonly string[] = [
 
 /** Names of the operator's that are counts or states without a unit. */
 const UNITLESS_NAMES: readonly string[] = [
+  'raftbase_operator_cluster_condition',
+  'raftbase_operator_cluster_out_of_date_pods',
   'raftbase_operator_cluster_phase',
   'raftbase_operator_cluster_quorum_margin',
   'raftbase_operator_informer_synced',

@@ -41,7 +41,7 @@ describe.each([
     expect(removedBy(dockerfile).toSorted()).toEqual(foreign.toSorted())
   })
 
-  test('runs as a user without rights, from a base without a shell', () => {
+  test('runs as a user without rights, from a base without a shell (X16)', () => {
     const final = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '))
     expect(final).toMatch(/^\nFROM gcr\.io\/distroless\/nodejs24-debian12:nonroot\n/)
     expect(final).toContain('\nUSER 65532:65532\n')

@@ -192,59 +192,87 @@ export function registerOperatorFigures(registry: Registry, figures: OperatorFig
     rest: string,
     help: string,
     options: {
-      readonly label?: string
-      readonly read: (status: StatusFields) => readonly (readonly [string, number])[]
+      readonly labels?: readonly string[]
+      /** Values of the labels, and the figure. */
+      readonly read: (status: StatusFields) => readonly (readonly [readonly string[], number])[]
     },
   ) => {
-    const labelNames = [
-      'namespace',
-      'name',
-      ...(options.label === undefined ? [] : [options.label]),
-    ]
+    const labelNames = ['namespace', 'name', ...(options.labels ?? [])]
     registry.gaugeFrom(
       { name: `raftbase_operator_${rest}`, help, labelNames, seriesMax: CLUSTER_SERIES_MAX },
       () =>
         figures.clusters().flatMap((object) => {
           const { namespace = '', name: cluster } = object.metadata
-          return options.read(statusOf(object)).map(([label, value]): Sample => {
-            const labels = [namespace, cluster, ...(options.label === undefined ? [] : [label])]
-            return { labels, value }
-          })
+          return options
+            .read(statusOf(object))
+            .map(([labels, value]): Sample => ({ labels: [namespace, cluster, ...labels], value }))
         }),
     )
   }
   perCluster('cluster_phase', 'Always 1; the label says how the cluster is.', {
-    label: 'phase',
-    read: ({ phase }) => (phase === undefined ? [] : [[phase, 1]]),
+    labels: ['phase'],
+    read: ({ phase }) => (phase === undefined ? [] : [[[phase], 1]]),
   })
   perCluster('cluster_members', 'Members of the cluster by role.', {
-    label: 'role',
-    read: ({ members }) => [...countBy(members.map(({ role }) => role))],
+    labels: ['role'],
+    read: ({ members }) =>
+      [...countBy(members.map(({ role }) => role))].map(([role, count]) => [[role], count]),
   })
   perCluster('cluster_quorum_margin', 'Healthy voters beyond the majority; below 0 it is lost.', {
     read: ({ members, voterCount }) => {
       if (voterCount === undefined || voterCount === 0) return []
       const healthy = members.filter(({ role, isHealthy }) => isHealthy && VOTERS.has(role)).length
-      return [['', healthy - (Math.floor(voterCount / 2) + 1)]]
+      return [[[], healthy - (Math.floor(voterCount / 2) + 1)]]
     },
   })
+  perCluster('cluster_condition', 'Always 1; the labels say what a condition says, and why.', {
+    labels: ['type', 'status', 'reason'],
+    read: ({ conditions }) =>
+      conditions.flatMap(({ type, status, reason }) =>
+        SHOWN_CONDITIONS.has(type) ? [[[type, status, reason], 1] as const] : [],
+      ),
+  })
+  perCluster('cluster_out_of_date_pods', 'Pods that do not run the current template yet.', {
+    read: ({ podCount, updatedCount }) =>
+      podCount === undefined || updatedCount === undefined ? [] : [[[], podCount - updatedCount]],
+  })
 }
+
+/** Those that somebody may want to be woken for; the others are what these are made of. */
+const SHOWN_CONDITIONS: ReadonlySet<string> = new Set([
+  'Ready',
+  'Progressing',
+  'TLSReady',
+  'Degraded',
+])
 
 const VOTERS: ReadonlySet<string> = new Set(['Leader', 'Follower', 'Candidate'])
 
 interface StatusFields {
   readonly phase: string | undefined
   readonly voterCount: number | undefined
+  readonly podCount: number | undefined
+  readonly updatedCount: number | undefined
+  readonly conditions: readonly Readonly<Record<'type' | 'status' | 'reason', string>>[]
   readonly members: readonly { readonly role: string; readonly isHealthy: boolean }[]
 }
 
 /** A status is data from outside: what is not what it should be is left out. */
 function statusOf(object: KubeObject): StatusFields {
   const status = recordOf(object['status'])
-  const { phase, votingMembers, members } = status
+  const { phase, votingMembers, replicas, updatedReplicas, members, conditions } = status
   return {
     phase: typeof phase === 'string' ? phase : undefined,
     voterCount: typeof votingMembers === 'number' ? votingMembers : undefined,
+    podCount: typeof replicas === 'number' ? replicas : undefined,
+    updatedCount: typeof updatedReplicas === 'number' ? updatedReplicas : undefined,
+    conditions: (Array.isArray(conditions) ? conditions : []).flatMap((item: unknown) => {
+      const { type, status: value, reason } = recordOf(item)
+      const isText = [type, value, reason].every((one) => typeof one === 'string')
+      return isText
+        ? [{ type: type as string, status: value as string, reason: reason as string }]
+        : []
+    }),
     members: (Array.isArray(members) ? members : []).map((item: unknown) => {
       const { role, healthy } = recordOf(item)
       return { role: typeof role === 'string' ? role : 'Unknown', isHealthy: healthy === true }

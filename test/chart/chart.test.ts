@@ -274,7 +274,7 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
     expect(all.filter(({ kind }) => kind === 'Role').length).toBe(4)
   })
 
-  test('every pod complies with the restricted Pod Security level', async () => {
+  test('every pod complies with the restricted Pod Security level (X16)', async () => {
     const specs = (await objects())
       .map(({ kind, spec }) => (kind === 'Pod' ? spec : spec?.template?.spec))
       .filter((spec) => spec !== undefined)
