@@ -4,6 +4,7 @@
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
+import { asDocumented } from '../support/drills.ts'
 import { kubectl } from '../support/kubectl.ts'
 import { RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
 import { namespaceOf } from '../support/run.ts'
@@ -49,7 +50,7 @@ test('certificates that are lost are made anew, and nothing restarts', async () 
   const { failures } = await writer.report()
 
   const names = LEAVES.map((use) => `demo-${use}-tls`)
-  await kubectl(['delete', 'secret', '-n', NAMESPACE, ...names])
+  await asDocumented(NAMESPACE, `kubectl delete secret ${names.join(' ')}`)
   await waitFor({ what: 'new certificates', timeoutMs: 90_000 }, async () => {
     try {
       const now = await certificates()

@@ -5,7 +5,7 @@
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
-import { kubectl } from '../support/kubectl.ts'
+import { asDocumented } from '../support/drills.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { identities, RaftCluster } from '../support/raft-cluster.ts'
 import { namespaceOf } from '../support/run.ts'
@@ -36,11 +36,14 @@ test('a member whose pod and volume are deleted is replaced in place', async () 
   ] as const) {
     const startedMs = performance.now()
     const was = identities((await cluster.get())!)[lost]
-    // As the admission policy asks for it.
-    const claim = ['pvc', `data-${lost}`, '-n', NAMESPACE]
-    await kubectl(['annotate', ...claim, 'raftbase.io/allow=true', '--overwrite'])
-    await kubectl(['delete', ...claim, '--wait=false'])
-    await kubectl(['delete', 'pod', lost, '-n', NAMESPACE, '--grace-period=0', '--force'])
+    for (const command of [
+      // As the admission policy asks for it.
+      'kubectl annotate pvc data-demo-1 raftbase.io/allow=true --overwrite',
+      'kubectl delete pvc data-demo-1 --wait=false',
+      'kubectl delete pod demo-1 --grace-period=0 --force',
+    ]) {
+      await asDocumented(NAMESPACE, command, { 'demo-1': lost })
+    }
     if (isKilled) {
       await cluster.shows(
         'the replacement begin',

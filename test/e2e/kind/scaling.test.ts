@@ -5,7 +5,8 @@
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
-import { kubectl, tryKubectl, WatchedCommand } from '../support/kubectl.ts'
+import { asDocumented, tryDocumented } from '../support/drills.ts'
+import { WatchedCommand } from '../support/kubectl.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { condition, RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
 import { namespaceOf } from '../support/run.ts'
@@ -24,7 +25,7 @@ afterAll(async () => {
 })
 
 async function scale(replicas: number): Promise<void> {
-  await kubectl(['scale', 'raftcluster', 'demo', '-n', NAMESPACE, `--replicas=${replicas}`])
+  await asDocumented(NAMESPACE, `kubectl scale raftcluster demo --replicas=${replicas}`)
 }
 
 /** As many members, pods and volumes, and nothing under way. */
@@ -99,8 +100,8 @@ test('growing is set back half-way, and the operator is killed in the middle of 
 
 test('scaling the StatefulSet instead is refused, and touches nobody', async () => {
   onTestFailed(() => printDiagnostics(NAMESPACE))
-  const args = ['scale', 'statefulset', 'demo', '-n', NAMESPACE, '--replicas=5']
-  const { code, stderr } = await tryKubectl(args)
+  const command = 'kubectl scale statefulset demo --replicas=5'
+  const { code, stderr } = await tryDocumented(NAMESPACE, command)
   expect([code, stderr]).toEqual([1, expect.stringContaining('denied')])
   expect(condition(await has(3), 'Ready')?.status).toBe('True')
   await writer.verify()

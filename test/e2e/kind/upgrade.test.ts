@@ -6,6 +6,7 @@ import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { VERSION } from '../../../member/src/version.ts'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
+import { asDocumented } from '../support/drills.ts'
 import { kubectl } from '../support/kubectl.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { condition, identities, RaftCluster } from '../support/raft-cluster.ts'
@@ -27,8 +28,8 @@ afterAll(async () => {
 })
 
 async function upgrade(version: string): Promise<void> {
-  const patch = JSON.stringify({ spec: { version } })
-  await kubectl(['patch', 'raftcluster', 'demo', '-n', NAMESPACE, '--type=merge', '-p', patch])
+  const command = `kubectl patch raftcluster demo --type=merge -p '{"spec":{"version":"0.1.1"}}'`
+  await asDocumented(NAMESPACE, command, { '0.1.1': version })
 }
 
 async function runs(version: string): Promise<void> {

@@ -58,7 +58,8 @@ async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise
   // Both end before either's failure is told: what is half made could not be removed.
   await Promise.allSettled([built, created])
   await built
-  await loadImages([RUN.memberImage, RUN.nextMemberImage, RUN.operatorImage], await created)
+  const { memberImage, nextMemberImage, operatorImage, nextOperatorImage } = RUN
+  await loadImages([memberImage, nextMemberImage, operatorImage, nextOperatorImage], await created)
   const namespaces = [RUN.operatorNamespace, ...SCENARIOS.map(namespaceOf)]
   if (current) undo.push(() => removeNamespaces(namespaces))
   for (const name of namespaces) await createNamespace(name)
@@ -73,6 +74,7 @@ async function buildImages(): Promise<void> {
   await timed('images built', async () => {
     await run('make', ['--no-print-directory', 'images'], 540_000)
     await run('docker', ['tag', RUN.memberImage, RUN.nextMemberImage], 20_000)
+    await run('docker', ['tag', RUN.operatorImage, RUN.nextOperatorImage], 20_000)
   })
 }
 

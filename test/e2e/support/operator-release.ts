@@ -1,7 +1,10 @@
 // The chart, installed by Helm as its users do. In a cluster of this run's own the operator serves every namespace; in one
 // that is shared with others only the scenarios' own, and the CRD belongs to nobody's release.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { asDocumented } from './drills.ts'
 import { helm, kubectl } from './kubectl.ts'
 import { namespaceOf, OPERATOR_DEPLOYMENT, RUN, SCENARIOS } from './run.ts'
 import { waitFor } from './wait.ts'
@@ -10,20 +13,27 @@ const ROOT = join(import.meta.dirname, '..', '..', '..')
 const CHART = join(ROOT, 'charts', 'raftbase-operator')
 
 export async function installOperator(): Promise<void> {
-  await helm(
-    [
-      'install',
-      RUN.release,
-      CHART,
-      '--namespace',
-      RUN.operatorNamespace,
-      ...(RUN.cluster === 'kind' ? [] : sharedClusterValues()),
-      '--wait',
-      '--timeout',
-      '120s',
-    ],
-    150_000,
-  )
+  await release(['install', RUN.release, CHART])
+}
+
+/** As users do when a version comes out: a newer chart with a newer image of the operator, and other values, too. */
+export async function upgradeOperator(values: readonly string[]): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'raftbase-chart-'))
+  try {
+    const versions = ['--version', '99.0.0', '--app-version', RUN.nextVersion]
+    await helm(['package', CHART, ...versions, '--destination', directory], 30_000)
+    const chart = join(directory, 'raftbase-operator-99.0.0.tgz')
+    const set = values.flatMap((value) => ['--set', value])
+    await release(['upgrade', RUN.release, chart, ...set])
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+async function release(args: readonly string[]): Promise<void> {
+  const shared = RUN.cluster === 'kind' ? [] : sharedClusterValues()
+  const where = ['--namespace', RUN.operatorNamespace, ...shared]
+  await helm([...args, ...where, '--wait', '--timeout', '120s'], 150_000)
 }
 
 export async function uninstallOperator(): Promise<void> {
@@ -41,17 +51,9 @@ export async function testRelease(): Promise<string> {
 
 /** Kills every operator at once, without a chance to end what it is doing. */
 export async function killOperators(): Promise<void> {
-  await kubectl([
-    'delete',
-    'pods',
-    '--namespace',
-    RUN.operatorNamespace,
-    '--selector',
-    'app.kubernetes.io/name=raftbase-operator',
-    '--grace-period=0',
-    '--force',
-    '--wait=false',
-  ])
+  const how = '-l app.kubernetes.io/name=raftbase-operator --grace-period=0 --force --wait=false'
+  const command = `kubectl delete pods -n raftbase-system ${how}`
+  await asDocumented('default', command, { 'raftbase-system': RUN.operatorNamespace })
 }
 
 export async function operatorLogs(lines: number): Promise<string> {

@@ -46,7 +46,10 @@ export interface PodObject {
   readonly status: {
     readonly phase: string
     readonly conditions?: readonly { readonly type: string; readonly status: string }[]
-    readonly containerStatuses?: readonly { readonly restartCount: number }[]
+    readonly containerStatuses?: readonly {
+      readonly restartCount: number
+      readonly containerID?: string
+    }[]
   }
 }
 

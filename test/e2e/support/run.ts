@@ -29,6 +29,7 @@ export interface Run {
   readonly nextVersion: string
   readonly nextMemberImage: string
   readonly operatorImage: string
+  readonly nextOperatorImage: string
   /** Namespace and name of the Helm release. */
   readonly operatorNamespace: string
   readonly release: string
@@ -53,6 +54,7 @@ export const RUN: Run = {
   nextVersion: NEXT_VERSION,
   nextMemberImage: `raftbase/member:${NEXT_VERSION}`,
   operatorImage: `raftbase/operator:${VERSION}`,
+  nextOperatorImage: `raftbase/operator:${NEXT_VERSION}`,
   release: 'raftbase',
 }
 
