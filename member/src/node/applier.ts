@@ -20,6 +20,8 @@ export const ENTRY_OVERHEAD_BYTES = 200
 
 export interface ApplierOptions {
   readonly stateMachine: StateMachine
+  /** What the log holds in memory from the start on: of that, what is applied is part of the tail. */
+  readonly replayed: readonly Entry[]
   readonly proposals: Proposals<ApplyResult>
   readonly reads: Reads
   readonly clock: Clock
@@ -48,6 +50,8 @@ export class Applier {
   constructor(options: ApplierOptions) {
     this.#options = options
     this.#stateMachine = options.stateMachine
+    const { appliedIndex } = this.#stateMachine
+    for (const entry of options.replayed) if (entry.index <= appliedIndex) this.#retain(entry)
   }
 
   get stateMachine(): StateMachine {
@@ -152,6 +156,11 @@ export class Applier {
     // failpoint: afterMembership if entry.change !== undefined
     if (result?.outcome.type === 'memberAttributes') this.#options.onMemberTold?.()
     if (result !== undefined && result.origin === origin) proposals.applied(result.sequence, result)
+    this.#retain(entry)
+  }
+
+  /** Counts an applied entry as part of the tail. */
+  #retain(entry: Entry): void {
     this.#sinceCheckpointBytes += entry.data.length + ENTRY_OVERHEAD_BYTES
     if (this.#sinceCheckpointBytes >= CHECKPOINT_BYTES) {
       this.#checkpoints.push({ index: entry.index, bytes: this.#sinceCheckpointBytes })

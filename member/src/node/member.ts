@@ -108,6 +108,7 @@ export class Member implements MemberNode {
     })
     this.#applier = new Applier({
       stateMachine: recovered.stateMachine,
+      replayed: recovered.raftInitial.entries,
       proposals: this.#proposals,
       reads: this.#reads,
       clock,

@@ -116,3 +116,30 @@ async function* chunksThatNeverEnd(): AsyncGenerator<Uint8Array> {
   await new Promise(() => undefined)
   yield new Uint8Array(0)
 }
+
+test('what a start keeps of the log in memory counts towards what may be kept', async () => {
+  const tailBytes = 300_000
+  const cluster = await MemberCluster.started({
+    count: 1,
+    settings: { tailBytesMax: () => tailBytes },
+  })
+  const [host] = cluster.hosts as [Host]
+  const kept = (): number => {
+    const { firstIndex, lastIndex } = host.member!.status()
+    return (lastIndex - firstIndex) * VALUE.length
+  }
+  for (let i = 0; i < 200; i++) {
+    const answer = put(host, `k${i}`, VALUE)
+    await cluster.until('an answer', () => answer.outcome !== 'pending')
+  }
+  cluster.kill(host)
+  await cluster.start(host)
+  await cluster.agreedLeader()
+  expect(kept()).toBeGreaterThan(tailBytes / 2)
+  for (let i = 0; i < 200; i++) {
+    const answer = put(host, `later${i}`, VALUE)
+    await cluster.until('an answer', () => answer.outcome !== 'pending')
+    // Entries are forgotten in stretches of 128 KiB.
+    expect(kept()).toBeLessThan(tailBytes + 2 * 128 * 1024)
+  }
+})
