@@ -104,6 +104,7 @@ export const CONDITION_REASONS = {
     'ClusterIdMismatch',
     'UnknownVoter',
     'NoSpace',
+    'CertificateExpiring',
   ],
   RecoveryRequired: ['NotRequired', 'NothingAnswers', 'MajorityLost'],
   Conflict: ['NoConflict', 'NameConflict'],

@@ -148,6 +148,13 @@ describe('renewal', () => {
     const scene = await Scene.issued()
     scene.nowMs += 70 * DAY_MS
     expect(await scene.condition()).toMatch(/^False Expiring/)
+    const { conditions = [], phase } = plan(await scene.observe()).status
+    const degraded = conditions.find(({ type }) => type === 'Degraded')
+    expect([phase, degraded?.status, degraded?.reason]).toEqual([
+      'Degraded',
+      'True',
+      'CertificateExpiring',
+    ])
   })
 })
 

@@ -315,6 +315,10 @@ function degraded(model: Model): FindingOf<'Degraded'> {
       const message = `${operation.member} is being replaced`
       return { type, status: 'True', reason: 'RedundancyReduced', message }
     }
+    const tls = tlsReady(model)
+    if (tls?.reason === 'Expiring') {
+      return { type, status: 'True', reason: 'CertificateExpiring', message: tls.message }
+    }
   }
   return { type, status: 'False', reason: 'AsExpected', message: 'nothing is wrong' }
 }
