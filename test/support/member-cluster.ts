@@ -7,7 +7,7 @@ import { RaftbaseError } from '../../lib/errors.ts'
 import { createLogger } from '../../lib/logger.ts'
 import { SeededPrng } from '../../lib/prng.ts'
 import { openDataDirectory } from '../../member/src/node/data-directory.ts'
-import { identityOf } from '../../member/src/node/identity.ts'
+import { type InitialMember, identityOf } from '../../member/src/node/identity.ts'
 import { Member } from '../../member/src/node/member.ts'
 import type { NodeSettings } from '../../member/src/node/settings.ts'
 import { nodeSettings } from '../../member/src/node/settings.ts'
@@ -73,8 +73,12 @@ export class MemberCluster {
     return cluster
   }
 
-  /** `settings` are those of this process alone. */
-  async start(host: Host, settings: Partial<NodeSettings> = {}): Promise<Member> {
+  /** `settings` are those of this process alone; without `initialMembers` it waits to be added. */
+  async start(
+    host: Host,
+    settings: Partial<NodeSettings> = {},
+    initialMembers: readonly InitialMember[] = this.#members,
+  ): Promise<Member> {
     const identity = identityOf({ token: TOKEN, name: host.name, members: this.#members })
     host.starts++
     host.failure = undefined
@@ -86,7 +90,7 @@ export class MemberCluster {
         identity,
         isNewCluster: true,
       }),
-      initialMembers: this.#members,
+      initialMembers,
       attributes: {
         peerUrls: this.#members.find(({ name }) => name === host.name)!.peerUrls,
         clientUrls: [`http://${host.name}:2379`],

@@ -32,6 +32,7 @@ import type {
 import { handOver } from './hand-over.ts'
 import type { MemberOptions } from './member-options.ts'
 import {
+  commonLevel,
   compactionResult,
   deleteResult,
   finalizeResult,
@@ -285,8 +286,8 @@ export class Member implements MemberNode {
     return this.membership.request(request, call)
   }
 
-  finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult> {
-    const { level = this.stateMachine.commonLevel, expectedEpoch: epoch } = request
+  async finalize(request: FinalizeRequest, options: CallOptions): Promise<FinalizeResult> {
+    const { level = commonLevel(this.stateMachine), expectedEpoch: epoch } = request
     return this.#propose({ type: 'finalize', level, epoch }, options, (result) =>
       finalizeResult(result, this.stateMachine, level),
     )

@@ -60,6 +60,12 @@ export function compactionResult({ outcome }: ApplyResult): CompactionResult {
   return { revision: outcome.revision }
 }
 
+/** The highest that all members understand. One that waits to be added does not know who they are. */
+export function commonLevel({ members, commonLevel: level }: StateMachine): number {
+  if (members.size > 0) return level
+  throw new RaftbaseError('NOT_READY', 'this member has not heard yet who belongs to the cluster')
+}
+
 /** Says who is in the way: `stateMachine` is as the request has left it. */
 export function finalizeResult(
   { outcome }: ApplyResult,

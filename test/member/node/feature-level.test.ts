@@ -107,3 +107,10 @@ test('until then an upgrade can be taken back; afterwards the older version refu
     details: { level: 1, known: 0 },
   })
 })
+
+test('a member that waits to be added does not know how high all of them go, and says so', async () => {
+  const cluster = new MemberCluster({ count: 1 })
+  const [host] = cluster.hosts
+  await cluster.start(host!, { knownLevel: 1 }, [])
+  expect(await finalize(cluster, host!, {})).toMatchObject({ code: 'NOT_READY' })
+})
