@@ -1,5 +1,6 @@
 // A whole simulated cluster: world, wires, members and their checkers, put together from a plan.
 
+import { hasCode } from '../../lib/errors.ts'
 import { type Prng, SeededPrng } from '../../lib/prng.ts'
 import {
   type Identity,
@@ -9,7 +10,7 @@ import {
 } from '../../member/src/node/identity.ts'
 import type { MemberId } from '../../member/src/raft/types.ts'
 import { decodePeerMessage } from '../../member/src/wire/raft-codec.ts'
-import type { AcknowledgedChange, Checker, View } from './checkers/checker.ts'
+import type { AcknowledgedAddress, AcknowledgedChange, Checker, View } from './checkers/checker.ts'
 import { History } from './checkers/history.ts'
 import { describeCluster } from '../../member/src/node/join-plan.ts'
 import type { Member } from '../../member/src/node/member.ts'
@@ -199,6 +200,14 @@ export class SimCluster implements View {
     for (const checker of this.#checkers) checker.onMembership?.(change)
   }
 
+  onAddress(address: AcknowledgedAddress): void {
+    for (const checker of this.#checkers) checker.onAddress?.(address)
+  }
+
+  onFinalized(level: number): void {
+    for (const checker of this.#checkers) checker.onFinalized?.(level)
+  }
+
   onAnswer(answer: Parameters<NonNullable<Checker['onAnswer']>>[0]): void {
     for (const checker of this.#checkers) checker.onAnswer?.(answer, this)
   }
@@ -249,7 +258,7 @@ export class SimCluster implements View {
     if (process === undefined) return []
     const answers = await Promise.all(
       asked.map(async ({ peerUrls }): Promise<Answer | undefined> => {
-        const peer = this.members.find(({ peerUrl }) => peerUrls.includes(peerUrl))
+        const peer = this.members.find(({ listensAt }) => peerUrls.includes(listensAt))
         if (peer?.process === undefined) return undefined
         const { network } = this
         await process.sleep(2 * network.delayMs())
@@ -265,10 +274,8 @@ export class SimCluster implements View {
   /** Whom one that joins by its settings names: everybody who belongs to the cluster now. */
   #today(joining: Identity): readonly InitialMember[] {
     const others = this.current.filter(({ identity }) => identity.name !== joining.name)
-    return [...others.map(({ identity }) => identity), joining].map(({ name, ...identity }) => ({
-      name,
-      peerUrls: [urlOf({ name, ...identity })],
-    }))
+    const theirs = others.map(({ identity: { name }, peerUrl }) => ({ name, peerUrls: [peerUrl] }))
+    return [...theirs, { name: joining.name, peerUrls: [urlOf(joining)] }]
   }
 
   #onStart(member: SimMember): void {
@@ -291,7 +298,16 @@ export class SimCluster implements View {
     if (epoch > (this.newest?.epoch ?? 0)) {
       this.newest = { epoch, confState, ids: new Set(members.keys()), removed: new Set(removed) }
     }
+    if (this.plan.operates && member === this.leader) this.#heedLevels(member.member)
     for (const checker of this.#checkers) checker.onEvent?.(member, this)
+  }
+
+  /** Nobody whom the leader knows to be older than a feature level can be left behind by that. */
+  #heedLevels({ stateMachine: { level, members } }: Member): void {
+    for (const member of this.members) {
+      if (member.hasToldLevel || level > member.knownLevel) continue
+      member.hasToldLevel = members.get(member.id)?.level === member.knownLevel
+    }
   }
 
   #onLog(member: SimMember, ...line: Parameters<LogSink>): void {
@@ -314,6 +330,8 @@ export class SimCluster implements View {
       return
     }
     if (member.isBuried) return
+    // Whoever looks after it runs a program again that its cluster can use.
+    if (hasCode(cause, 'PROTOCOL_MISMATCH')) member.exchange(this.plan.settings.knownLevel)
     const delayMs = this.restartDelayMs(member)
     if (delayMs === undefined) return
     this.world.schedule({ delayMs, run: () => this.world.act(() => member.start()) })

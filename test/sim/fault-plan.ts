@@ -63,6 +63,30 @@ export type FaultAction =
   | { readonly type: 'startRemoved'; readonly member: number }
   /** A change of membership asked of whoever leads; `stale` with an epoch that is not the present one. */
   | { readonly type: 'membership'; readonly change: MembershipAction; readonly which: number }
+  /** Its configuration file has other limits from now on; undefined: those of the plan again. */
+  | {
+      readonly type: 'configure'
+      readonly member: number
+      readonly limit: 'quotaBytes' | 'snapshotLogBytes' | 'requestBytesMax'
+      readonly value: number | undefined
+    }
+  /** Its program is exchanged for one that knows so high a feature level. */
+  | {
+      readonly type: 'exchange'
+      readonly member: number
+      readonly level: number
+      readonly downMs: number
+    }
+  /** The feature level is raised through some member; 0: as far as all know. */
+  | { readonly type: 'finalize'; readonly level: number; readonly which: number }
+  /** It is started under another peer URL, of which the cluster is told before or not. */
+  | {
+      readonly type: 'move'
+      readonly member: number
+      readonly isTold: boolean
+      readonly waitMs: number
+      readonly downMs: number
+    }
 
 export type MembershipAction =
   | 'add'
@@ -87,7 +111,10 @@ const member = (prng: Prng): number => prng.next(64)
 const losesPower = (prng: Prng) => (['no', 'all', 'none', 'torn', 'torn'] as const)[prng.next(5)]!
 const direction = (prng: Prng) => (['both', 'in', 'out'] as const)[prng.next(3)]!
 
-type Kind = Exclude<FaultAction['type'], 'membership' | 'wipe' | 'startRemoved'>
+type Kind = Exclude<
+  FaultAction['type'],
+  'membership' | 'wipe' | 'startRemoved' | 'configure' | 'exchange' | 'finalize' | 'move'
+>
 
 function kinds(electionMs: number): Record<Kind, Draw> {
   /** Mostly shorter than anybody's patience, sometimes far longer. */
@@ -192,6 +219,66 @@ export function drawWipes(prng: Prng, chaosMs: number): readonly Fault[] {
     const action = { type: 'wipe', member: member(prng), downMs: prng.next(5000) } as const
     return { atMs: 2000 + prng.next(chaosMs - 2000), action }
   })
+}
+
+/** The highest feature level that a program knows in runs in which the cluster's is raised. */
+export const LEVEL_MAX = 3
+
+const LIMITS = {
+  quotaBytes: [300, 300, 600, 1200, undefined],
+  snapshotLogBytes: [2048, 16_384, 131_072],
+  requestBytesMax: [150, 500, 65_536, undefined],
+} as const
+
+/** What an operator does beside changing the membership: limits, versions, the feature level, and where members are. */
+export function drawOperations(
+  prng: Prng,
+  { chaosMs, moves }: { readonly chaosMs: number; readonly moves: boolean },
+): readonly Fault[] {
+  const kinds = ['configure', 'configure', 'exchange', 'finalize', 'finalize'] as const
+  const choices = moves ? ([...kinds, 'move', 'move', 'move'] as const) : kinds
+  const meanMs = [1000, 3000, 6000][prng.next(3)]!
+  const faults: Fault[] = []
+  for (let atMs = 1500; ; ) {
+    atMs += prng.next(2 * meanMs)
+    if (atMs >= chaosMs) return faults.toSorted((a, b) => a.atMs - b.atMs)
+    const type = choices[prng.next(choices.length)]!
+    switch (type) {
+      case 'configure':
+        faults.push(...drawConfigure(prng, atMs))
+        break
+      case 'exchange': {
+        const level = prng.next(3) === 0 ? prng.next(LEVEL_MAX) : LEVEL_MAX
+        faults.push({
+          atMs,
+          action: { type, member: member(prng), level, downMs: prng.next(2000) },
+        })
+        break
+      }
+      case 'finalize':
+        faults.push({
+          atMs,
+          action: { type, level: prng.next(LEVEL_MAX + 1), which: prng.next(64) },
+        })
+        break
+      default: {
+        const [waitMs, downMs] = [prng.next(3000), prng.next([300, 4000][prng.next(2)]!)]
+        const isTold = prng.next(4) !== 0
+        faults.push({ atMs, action: { type, member: member(prng), isTold, waitMs, downMs } })
+      }
+    }
+  }
+}
+
+/** A file that reaches every member, each at another moment. */
+function drawConfigure(prng: Prng, atMs: number): readonly Fault[] {
+  const limit = (['quotaBytes', 'snapshotLogBytes', 'requestBytesMax'] as const)[prng.next(3)]!
+  const values = LIMITS[limit]
+  const value = values[prng.next(values.length)]
+  return Array.from({ length: 5 }, (_, i) => ({
+    atMs: atMs + prng.next(4000),
+    action: { type: 'configure', member: i, limit, value } as const,
+  }))
 }
 
 /** One line for people. */

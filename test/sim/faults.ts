@@ -8,6 +8,7 @@ import { describeFault, type Fault, type FaultAction } from './fault-plan.ts'
 import type { SimMember } from './member.ts'
 import { changeMembership } from './membership.ts'
 import type { NetworkProfile } from './network.ts'
+import { Operations } from './operations.ts'
 
 type ActionOf<Type extends FaultAction['type']> = Extract<FaultAction, { type: Type }>
 
@@ -18,6 +19,7 @@ export class FaultInjector {
   readonly #cluster: SimCluster
   readonly #prng: Prng
   readonly #calm: NetworkProfile
+  readonly #operations: Operations
   /** Members that faults leave alone from now on; undefined while they come and go. */
   #healthy: ReadonlySet<SimMember> | undefined
   /** Faults that were over before they could happen: their member was down, full, damaged. */
@@ -27,6 +29,7 @@ export class FaultInjector {
     this.#cluster = cluster
     this.#prng = cluster.fork()
     this.#calm = cluster.plan.network
+    this.#operations = new Operations(cluster, (ms, member, run) => this.#after(ms, [member], run))
     cluster.restartDelayMs = (member) =>
       this.#isLeftAlone(member) ? undefined : 50 + this.#prng.next(2000)
   }
@@ -72,6 +75,7 @@ export class FaultInjector {
     disk.slowness = 1
     disk.disarm()
     disk.makeRoom()
+    this.#operations.settle(member)
     member.process?.resume()
     member.start()
   }
@@ -103,6 +107,11 @@ export class FaultInjector {
         return this.#transfer(action)
       case 'membership':
         return changeMembership(this.#cluster, action)
+      case 'configure':
+      case 'exchange':
+      case 'finalize':
+      case 'move':
+        return this.#operations.happen(action)
       case 'wipe':
         return this.#wipe(this.#memberAt(action.member), action)
       case 'startRemoved': {

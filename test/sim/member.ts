@@ -32,6 +32,9 @@ import type { World } from './world.ts'
 /** Parked: its process is up, and takes no part. */
 export type LifeState = 'down' | 'starting' | 'running' | 'parked' | 'stopping'
 
+/** What may change while it runs, as its configuration file has it. */
+export type SimLimit = 'quotaBytes' | 'snapshotLogBytes' | 'requestBytesMax'
+
 export interface SimMemberOptions {
   readonly world: World
   readonly network: SimNetwork
@@ -90,9 +93,26 @@ export class SimMember {
   #transport: SimTransport | undefined
   #member: Member | undefined
   lifeCount = 0
+  /** Where its next life is reached, and its configuration of today says. */
+  peerUrl: string
+  /** Where this life is reached. */
+  listensAt: string
+  /** As its configuration file has them now, and its program. */
+  readonly settings: NodeSettings
+  readonly #limits: Partial<Record<SimLimit, number>> = {}
+  /** Since when its limits are what they are. */
+  limitsSinceMs = 0
+  /** The highest feature level that its program knows. */
+  knownLevel: number
+  /** Whoever led has recorded that it knows no more than it does, before the cluster was raised above that. */
+  hasToldLevel = true
 
   constructor(options: SimMemberOptions) {
     this.#options = options
+    this.settings = this.#liveSettings(options.settings)
+    this.knownLevel = options.settings.knownLevel
+    this.peerUrl = urlOf(options.identity)
+    this.listensAt = this.peerUrl
     this.identity = options.identity
     this.id = options.identity.memberId
     this.name = runName(options.identity)
@@ -118,10 +138,6 @@ export class SimMember {
     return hello === undefined ? undefined : this.#transport?.judge(hello)
   }
 
-  get peerUrl(): string {
-    return urlOf(this.identity)
-  }
-
   get isUp(): boolean {
     return this.state !== 'down'
   }
@@ -140,12 +156,13 @@ export class SimMember {
     const { world, turnMs, network, trace, identity } = this.#options
     this.lifeCount++
     this.state = 'starting'
+    this.listensAt = this.peerUrl
     const process = new SimProcess({ world, turnMs, clockRate: this.clockRate })
     const transport = new SimTransport({
       self: {
         ...identity,
         protocolVersion: PEER_PROTOCOL_VERSION,
-        peerUrls: [this.peerUrl],
+        peerUrls: [this.listensAt],
       },
       process,
       network,
@@ -168,6 +185,20 @@ export class SimMember {
           starter.start().catch((error: unknown) => this.#fails(process, error))
         }),
     })
+  }
+
+  /** Its configuration file says so from now on; undefined: what the plan says. */
+  configure(limit: SimLimit, value: number | undefined): void {
+    if (value === undefined) delete this.#limits[limit]
+    else this.#limits[limit] = value
+    this.limitsSinceMs = this.#options.world.nowMs
+  }
+
+  /** Its next life is of a program that knows this level and no higher one. */
+  exchange(level: number): void {
+    // Somebody may still believe that it knows more.
+    this.hasToldLevel &&= level >= this.knownLevel
+    this.knownLevel = level
   }
 
   /** Its disk is exchanged for a blank one; it must be down. */
@@ -220,6 +251,27 @@ export class SimMember {
     })
   }
 
+  /** Asked anew each time, as those of a real member are. */
+  #liveSettings(settings: NodeSettings): NodeSettings {
+    const limits = this.#limits
+    const knownLevel = (): number => this.knownLevel
+    return {
+      ...settings,
+      get quotaBytes() {
+        return limits.quotaBytes ?? settings.quotaBytes
+      },
+      get snapshotLogBytes() {
+        return limits.snapshotLogBytes ?? settings.snapshotLogBytes
+      },
+      get requestBytesMax() {
+        return limits.requestBytesMax ?? settings.requestBytesMax
+      },
+      get knownLevel() {
+        return knownLevel()
+      },
+    }
+  }
+
   #createStarter(process: SimProcess, transport: SimTransport): Starter {
     const { identity, initialMembers, joins, askPeers, askForCluster } = this.#options
     const { fs, root } = this.disk
@@ -228,7 +280,7 @@ export class SimMember {
       configured: {
         name: identity.name,
         token: identity.token,
-        advertisePeerUrls: [this.peerUrl],
+        advertisePeerUrls: [this.listensAt],
         initialCluster: initialMembers(),
         initialClusterState: joins ? 'existing' : 'new',
       },
@@ -269,14 +321,14 @@ export class SimMember {
     transport: SimTransport,
     { directory, plan, onRemoved, onFailure }: OpenMemberOptions,
   ): Promise<Member> {
-    const { settings, prng, onStart } = this.#options
+    const { prng, onStart } = this.#options
     onStart(this)
     return Member.open({
       directory,
       initialMembers: plan.members,
       joinPeers: plan.peers,
-      attributes: { peerUrls: [this.peerUrl], clientUrls: [], apiUrls: [], version: 'sim' },
-      settings,
+      attributes: { peerUrls: [this.listensAt], clientUrls: [], apiUrls: [], version: 'sim' },
+      settings: this.settings,
       fs: this.disk.fs,
       transport,
       clock: process,
@@ -384,6 +436,8 @@ export function isBug(member: SimMember, cause: unknown): boolean {
   // Without a membership file the process ends where it would park.
   if (cause.code === 'MEMBER_REMOVED' || cause.code === 'AWAITING_REPLACEMENT') return false
   // It was not added yet, or nobody answered; a supervisor starts it again.
+  // An older program than the feature level of its cluster needs.
+  if (cause.code === 'PROTOCOL_MISMATCH' && !member.hasToldLevel) return false
   const isEarly = cause.code === 'CONFIG_INVALID' || cause.code === 'PEER_UNREACHABLE'
   if (isEarly && !member.hasTakenPart) return false
   if (disk.injectedCount > 0) return isDamageReport(cause) && !member.isDamaged

@@ -27,6 +27,8 @@ interface Asked {
   attempts: number
   /** An answer was lost that said it was done. */
   wasDone: boolean
+  /** Told once: the epoch in which it is in force, or that it was refused; not if the outcome stays unknown. */
+  readonly onEnd?: (end: { readonly epoch: number } | 'refused') => void
 }
 
 export function changeMembership(
@@ -46,6 +48,30 @@ export function changeMembership(
   }
   const lostAnswers = [0, 0, 0, 1, 1, 2][which % 6]!
   attempt(cluster, { change: wanted, call, isStale, lostAnswers, attempts: 0, wasDone: false })
+}
+
+/** A member is reached elsewhere from now on; of the answers some are lost. */
+export function updatePeerUrl(
+  cluster: SimCluster,
+  options: {
+    readonly id: MemberId
+    readonly peerUrl: string
+    readonly lostAnswers: number
+    readonly onEnd: NonNullable<Asked['onEnd']>
+  },
+): void {
+  const { id, peerUrl, lostAnswers, onEnd } = options
+  const change: MembershipChange = { type: 'update', id, peerUrls: [peerUrl] }
+  const call = { timeoutMs: TIMEOUT_MS }
+  attempt(cluster, {
+    change,
+    call,
+    isStale: false,
+    lostAnswers,
+    attempts: 0,
+    wasDone: false,
+    onEnd,
+  })
 }
 
 /** One call to whoever leads now; its outcome is looked at even if nobody hears it. */
@@ -82,6 +108,7 @@ function attempt(cluster: SimCluster, asked: Asked): void {
         what: JSON.stringify(asked.change),
         holds: (members) => holds(asked.change, members),
       })
+      asked.onEnd?.({ epoch })
     } catch (error) {
       if (!(error instanceof RaftbaseError)) return world.fail(error)
       if (error.code === 'OUTCOME_UNKNOWN' || error.code === 'SHUTTING_DOWN') {
@@ -91,7 +118,12 @@ function attempt(cluster: SimCluster, asked: Asked): void {
       forget()
       cluster.trace.tell(leader.name, `membership: ${error.code}, ${error.message}`)
       const isSo = holds(asked.change, membersOf(member.stateMachine))
-      if (!asked.wasDone || !isSo || error.code === 'NOT_LEADER') return
+      // Where somebody is reached may have changed again meanwhile.
+      const changesBack = asked.change.type === 'update' || asked.change.type === 'addLearner'
+      if (!asked.wasDone || !isSo || changesBack || error.code === 'NOT_LEADER') {
+        asked.onEnd?.('refused')
+        return
+      }
       const what = `what was done and is so is refused as ${error.code}`
       world.fail(new CheckFailure('one cluster', `${what}: ${JSON.stringify(asked.change)}`))
     }

@@ -33,6 +33,8 @@ export interface MutantConditions {
   readonly membership?: boolean
   /** History is compacted. */
   readonly compaction?: boolean
+  /** Limits, programs, the feature level and addresses do. */
+  readonly operations?: boolean
 }
 
 const RAFT = 'member/src/raft'
@@ -323,6 +325,72 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: ['one cluster', 'InvariantViolation'],
     seedsMax: 50,
     with: { membership: true },
+  },
+  {
+    name: 'level-forgotten',
+    what: 'a snapshot brings back the state without the feature level of the cluster',
+    file: 'member/src/apply/state-machine.ts',
+    from: 'this.#level = restored?.level ?? 0',
+    to: 'this.#level = 0',
+    caughtBy: ['feature level', 'state-machine safety'],
+    seedsMax: 20,
+    shownBy: 1,
+    with: { operations: true },
+  },
+  {
+    name: 'level-for-some',
+    what: 'the feature level is raised above what some member understands',
+    file: 'member/src/apply/state-machine.ts',
+    from: "if (level > this.commonLevel) return this.#refused('levelTooHigh')",
+    to: '',
+    caughtBy: ['RaftbaseError'],
+    seedsMax: 50,
+    shownBy: 2,
+    with: { operations: true },
+  },
+  {
+    name: 'update-lost',
+    what: 'an acknowledged update of a peer URL is not recorded',
+    file: 'member/src/apply/state-machine.ts',
+    from: 'if (known !== undefined) this.#members.set(id, { ...known, peerUrls })',
+    to: 'void [known, peerUrls]',
+    caughtBy: ['peer URLs'],
+    seedsMax: 20,
+    shownBy: 1,
+    with: { operations: true, membership: true },
+  },
+  {
+    name: 'update-taken-back',
+    what: 'a member that runs tells again where it was before it was updated (ADR 0027)',
+    file: `${NODE}/publisher.ts`,
+    from: 'this.#werePeerUrlsRecorded ||= areSame',
+    to: 'this.#werePeerUrlsRecorded = areSame',
+    caughtBy: ['peer URLs'],
+    seedsMax: 20,
+    shownBy: 1,
+    with: { operations: true, membership: true },
+  },
+  {
+    name: 'quota-of-the-start',
+    what: 'a quota that is lowered while a member runs is not looked at',
+    file: `${NODE}/member.ts`,
+    from: 'quotaBytes: settings.quotaBytes,\n      request,',
+    to: 'quotaBytes: Number.POSITIVE_INFINITY,\n      request,',
+    caughtBy: ['limits'],
+    seedsMax: 50,
+    shownBy: 17,
+    with: { operations: true },
+  },
+  {
+    name: 'limit-of-the-start',
+    what: 'a limit of requests that is lowered while a member runs is not looked at',
+    file: `${NODE}/member.ts`,
+    from: 'if (data.length > settings.requestBytesMax + settings.requestOverheadBytes)',
+    to: 'if (data.length > 65_536 + settings.requestOverheadBytes)',
+    caughtBy: ['limits'],
+    seedsMax: 20,
+    shownBy: 4,
+    with: { operations: true },
   },
   {
     name: 'gives-up',

@@ -37,6 +37,12 @@ export interface Endpoint {
   hello(to: MemberId): Fields
   /** Whether it lets the caller in who says this. */
   judge(hello: Fields): Judgement
+  /** Where it is reached. */
+  readonly urls: readonly string[]
+  /** Whether one of these is where it would call that member. */
+  reaches(peer: MemberId, urls: readonly string[]): boolean
+  /** Who called said that it is reached there. */
+  heardFrom(peer: MemberId, urls: readonly string[]): void
   /** Takes in a caller that it let in. */
   admit(peer: MemberId): void
   /** It was told that it is removed. */
@@ -304,6 +310,12 @@ export class SimNetwork {
     // Whoever knows the other calls; who is called calls back. Both judge.
     const areIn = [this.#isLetIn(one, other), this.#isLetIn(other, one)]
     if (areIn.includes(false)) return this.#dial(a, b, REDIAL_MS)
+    // One of them has to find the other, and says then where it is found itself.
+    if (!one.reaches(b, other.urls) && !other.reaches(a, one.urls)) {
+      return this.#dial(a, b, REDIAL_MS)
+    }
+    one.heardFrom(b, other.urls)
+    other.heardFrom(a, one.urls)
     one.admit(b)
     other.admit(a)
     connection.isUp = true

@@ -6,7 +6,14 @@ import { type Prng, SeededPrng } from '../../lib/prng.ts'
 import type { AutoCompaction } from '../../member/src/node/member-node.ts'
 import { type NodeSettings, nodeSettings } from '../../member/src/node/settings.ts'
 import type { DiskSpeed } from './disk.ts'
-import { drawFaults, drawMembership, drawWipes, type Fault } from './fault-plan.ts'
+import {
+  drawFaults,
+  drawMembership,
+  drawOperations,
+  drawWipes,
+  type Fault,
+  LEVEL_MAX,
+} from './fault-plan.ts'
 import type { NetworkProfile } from './network.ts'
 import type { WorkloadProfile } from './workload.ts'
 
@@ -25,6 +32,8 @@ export interface Plan {
   readonly compacts: boolean
   /** Whether the membership changes. */
   readonly reconfigures: boolean
+  /** Whether limits, versions, the feature level and, where the membership changes, addresses do. */
+  readonly operates: boolean
   /** By time. */
   readonly faults: readonly Fault[]
   /** Whether its members have a membership file, and not their settings alone. */
@@ -37,9 +46,13 @@ export interface Plan {
 
 const KIB = 1024
 
+/** Of the stream of operations: such that the seeds of seeds.txt have none, and still mean the runs that they were kept for. */
+const OPERATIONS_STREAM = 2 ** 42 + 13
+
 interface Forced {
   readonly reconfigures?: boolean
   readonly compacts?: boolean
+  readonly operates?: boolean
 }
 
 /** What is forced is so instead of what the seed would have. */
@@ -59,10 +72,18 @@ export function planOf(seed: number, forced: Forced = {}): Plan {
   const isOperated = operated.next(reconfigures ? 4 : 2) !== 0
   const fileLagMs = pick(operated, [0, 300, 3000, 30_000])
   const wipes = isOperated && operated.next(3) === 0 ? drawWipes(operated, chaosMs) : []
+  const operations = new SeededPrng(seed + OPERATIONS_STREAM)
+  const drawsOperations = operations.next(4) === 0
+  const operates = forced.operates ?? drawsOperations
   return {
     seed,
     members,
-    settings: compacts ? { ...settings, autoCompaction: drawCompaction(history) } : settings,
+    // Where limits of requests change they count as they are, whatever the encoding adds.
+    settings: {
+      ...settings,
+      ...(compacts ? { autoCompaction: drawCompaction(history) } : {}),
+      ...(operates ? { knownLevel: LEVEL_MAX, requestOverheadBytes: 100 } : {}),
+    },
     compacts,
     electionMs,
     diskSpeed: {
@@ -74,11 +95,13 @@ export function planOf(seed: number, forced: Forced = {}): Plan {
     workload: drawWorkload(prng),
     chaosMs,
     reconfigures,
+    operates,
     isOperated,
     fileLagMs,
     faults: [
       ...drawAllFaults(prng, { members, chaosMs, electionMs }, reconfigures ? others : undefined),
       ...wipes,
+      ...(operates ? drawOperations(operations, { chaosMs, moves: reconfigures }) : []),
     ].toSorted((a, b) => a.atMs - b.atMs),
     clocksDiffer: prng.next(3) === 0,
   }

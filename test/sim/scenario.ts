@@ -68,6 +68,7 @@ function calmPlan(options: ScenarioOptions): Plan {
     chaosMs: 0,
     compacts: false,
     reconfigures: false,
+    operates: false,
     isOperated: isAlone !== true,
     fileLagMs: 0,
     faults: [],

@@ -8,9 +8,13 @@ import { STORIES } from './stories.ts'
 
 /** The plan of a seed, with what the mutant needs to show at all. Damage and changes of membership do not go together. */
 function conditioned(seed: number, conditions: MutantConditions): Plan {
-  const { damage, doubles, membership, compaction = false } = conditions
+  const { damage, doubles, membership, compaction = false, operations = false } = conditions
   // What is compacted cannot be looked back at: other mutants are caught sooner without.
-  const plan = planOf(seed, { reconfigures: membership === true, compacts: compaction })
+  const plan = planOf(seed, {
+    reconfigures: membership === true,
+    compacts: compaction,
+    operates: operations,
+  })
   const { network, chaosMs, faults } = plan
   const count = damage === true ? 20 : 0
   const extra = Array.from({ length: count }, (_, i) => {

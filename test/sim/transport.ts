@@ -29,6 +29,9 @@ export class SimTransport implements Transport, Endpoint {
   readonly process: SimProcess
   readonly #network: SimNetwork
   readonly #peers = new Set<MemberId>()
+  /** Where the membership says that peers are reached, and where those who called said it themselves. */
+  readonly #addresses = new Map<MemberId, readonly string[]>()
+  readonly #stated = new Map<MemberId, readonly string[]>()
   /** Callers of this cluster that this member has not heard of (transport/guests.ts); they are peers meanwhile. */
   readonly #guests = new Set<MemberId>()
   readonly #lastHeardMs = new Map<MemberId, number>()
@@ -83,7 +86,10 @@ export class SimTransport implements Transport, Endpoint {
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#peers.clear()
-    for (const { id } of peers) this.#peers.add(id)
+    for (const { id, peerUrls } of peers) {
+      this.#peers.add(id)
+      this.#addresses.set(id, peerUrls)
+    }
     for (const guest of this.#guests) {
       if (this.#peers.has(guest) || this.#isRemoved(guest)) this.#guests.delete(guest)
       else this.#peers.add(guest)
@@ -133,6 +139,19 @@ export class SimTransport implements Transport, Endpoint {
 
   knows(peer: MemberId): boolean {
     return this.#peers.has(peer)
+  }
+
+  get urls(): readonly string[] {
+    return this.#self.peerUrls ?? []
+  }
+
+  reaches(peer: MemberId, urls: readonly string[]): boolean {
+    const known = [...(this.#addresses.get(peer) ?? []), ...(this.#stated.get(peer) ?? [])]
+    return urls.some((url) => known.includes(url))
+  }
+
+  heardFrom(peer: MemberId, urls: readonly string[]): void {
+    this.#stated.set(peer, urls)
   }
 
   hello(to: MemberId): Fields {

@@ -29,6 +29,7 @@ export interface Answer {
   readonly via: SimMember
   readonly request: Request
   readonly outcome: Outcome
+  readonly startedMs: number
   readonly elapsedMs: number
   readonly timeoutMs: number
   /** Its member was paused or died meanwhile: it owes nothing. */
@@ -144,7 +145,7 @@ export class Workload {
       history.end(id, outcome, world.nowMs)
       const isDisturbed = !process.isAlive || isPaused || process.pauseCount > pauseCount
       const elapsedMs = (world.nowMs - startedMs) * via.clockRate
-      onAnswer({ via, request, outcome, elapsedMs, timeoutMs, isDisturbed })
+      onAnswer({ via, request, outcome, startedMs, elapsedMs, timeoutMs, isDisturbed })
       onEnd(outcome)
     }
     const lost = (detail: string): void => world.act(() => end(unknownOutcome(request, detail)))

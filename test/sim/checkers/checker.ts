@@ -4,10 +4,12 @@
 import type { PeerMessage } from '../../../member/src/raft/message.ts'
 import type { MemberId } from '../../../member/src/raft/types.ts'
 import type { SimMember } from '../member.ts'
+import type { Plan } from '../plan.ts'
 import type { Answer } from '../workload.ts'
 import type { Operation } from './history.ts'
 
 export interface View {
+  readonly plan: Plan
   readonly members: readonly SimMember[]
   /** Those that belong to the cluster by its newest membership. */
   readonly current: readonly SimMember[]
@@ -22,6 +24,13 @@ export interface AcknowledgedChange {
   readonly epoch: number
   readonly what: string
   readonly holds: (members: readonly string[]) => boolean
+}
+
+/** A peer URL that the cluster was told of, and the epoch in which it was acknowledged. */
+export interface AcknowledgedAddress {
+  readonly member: SimMember
+  readonly epoch: number
+  readonly url: string
 }
 
 export interface Checker {
@@ -39,6 +48,10 @@ export interface Checker {
   onEvent?(member: SimMember, view: View): void
   /** A change of membership was acknowledged. */
   onMembership?(change: AcknowledgedChange): void
+  /** A member is reached elsewhere by an acknowledged call. */
+  onAddress?(address: AcknowledgedAddress): void
+  /** Somebody was told that the feature level is this, or higher. */
+  onFinalized?(level: number): void
   onAnswer?(answer: Answer, view: View): void
   /** The run is over: all that can run do, and have applied the same. */
   finish?(operations: readonly Operation[], view: View): void
