@@ -1,7 +1,7 @@
 // What the operator costs: 200 RaftClusters of three members each on one API server. Memory, CPU when nothing changes, and
 // how long a change takes to show. Needs KUBEBUILDER_ASSETS (etcd and kube-apiserver); pods and members are played by this
-// process, on loopback addresses, on port 8080 (where it is taken: `unshare --net`, then `ip link set lo up` and, for the API
-// server, `ip route add default dev lo`).
+// process, on loopback addresses, on port 8080. Where that is taken: `unshare --net`, then `ip link set lo up` and, because the
+// API server wants an address of its own, `ip addr add 192.0.2.1/24 dev lo` and `ip route add default dev lo`.
 
 import { RAFT_CLUSTERS } from '../../operator/src/api/resource-types.ts'
 import { openKubeconfigAccess } from '../../operator/src/kube/kubeconfig.ts'
