@@ -19,9 +19,6 @@ const CHECKPOINT_BYTES = 128 * 1024
 export const ENTRY_OVERHEAD_BYTES = 200
 
 export interface ApplierOptions {
-  readonly stateMachine: StateMachine
-  /** What the log holds in memory from the start on: of that, what is applied is part of the tail. */
-  readonly replayed: readonly Entry[]
   readonly proposals: Proposals<ApplyResult>
   readonly reads: Reads
   readonly clock: Clock
@@ -33,6 +30,13 @@ export interface ApplierOptions {
   readonly onApplied?: (entries: number, bytes: number) => void
   /** A member told what it is, its peer URLs among it. */
   readonly onMemberTold?: () => void
+}
+
+/** What a start begins with. Nobody holds on to it: a snapshot replaces the state, and the log forgets. */
+export interface AppliedSoFar {
+  readonly stateMachine: StateMachine
+  /** What the log holds in memory: of that, what is applied is part of the tail. */
+  readonly entries: readonly Entry[]
 }
 
 export class Applier {
@@ -47,11 +51,11 @@ export class Applier {
   #sinceCheckpointBytes = 0
   #appliedBytes = 0
 
-  constructor(options: ApplierOptions) {
+  constructor(options: ApplierOptions, { stateMachine, entries }: AppliedSoFar) {
     this.#options = options
-    this.#stateMachine = options.stateMachine
-    const { appliedIndex } = this.#stateMachine
-    for (const entry of options.replayed) if (entry.index <= appliedIndex) this.#retain(entry)
+    this.#stateMachine = stateMachine
+    const { appliedIndex } = stateMachine
+    for (const entry of entries) if (entry.index <= appliedIndex) this.#retain(entry)
   }
 
   get stateMachine(): StateMachine {

@@ -5,7 +5,7 @@ import { RaftbaseError } from '../../../lib/errors.ts'
 import { requestCost, type RequestBody, RequestEncoder } from '../apply/request.ts'
 import type { ApplyResult, StateMachine } from '../apply/state-machine.ts'
 import type { HardState, MemberId, SoftState, Term } from '../raft/types.ts'
-import { RawNode } from '../raft/raw-node.ts'
+import { type InitialState, RawNode } from '../raft/raw-node.ts'
 import { Applier } from './applier.ts'
 import { AutoCompactor } from './auto-compactor.ts'
 import { Breather } from './breather.ts'
@@ -60,7 +60,8 @@ import { transferLeader } from './transfer.ts'
 
 export class Member implements MemberNode {
   readonly #options: MemberOptions
-  readonly #recovered: Recovered
+  /** Not the state and the entries it began with, which are replaced and forgotten. */
+  readonly #recovered: Omit<Recovered, 'stateMachine' | 'raftInitial'>
   readonly #proposals: Proposals<ApplyResult>
   readonly #encoder = new RequestEncoder()
   readonly #reads: Reads
@@ -99,7 +100,8 @@ export class Member implements MemberNode {
     const { clock, settings, origin } = options
     const { identity } = options.directory
     this.#options = options
-    this.#recovered = recovered
+    const { stateMachine, raftInitial, ...kept } = recovered
+    this.#recovered = kept
     this.#proposals = new Proposals({ clock, limits: settings })
     this.#reads = new Reads({
       clock,
@@ -107,23 +109,24 @@ export class Member implements MemberNode {
       retryMs: settings.readRetryMs,
       origin,
     })
-    this.#applier = new Applier({
-      stateMachine: recovered.stateMachine,
-      replayed: recovered.raftInitial.entries,
-      proposals: this.#proposals,
-      reads: this.#reads,
-      clock,
-      origin,
-      tailBytesMax: settings.tailBytesMax,
-      onApplied: (entries) => this.#onApplied(entries),
-      onMemberTold: () => this.#setPeers(),
-    })
+    this.#applier = new Applier(
+      {
+        proposals: this.#proposals,
+        reads: this.#reads,
+        clock,
+        origin,
+        tailBytesMax: settings.tailBytesMax,
+        onApplied: (entries) => this.#onApplied(entries),
+        onMemberTold: () => this.#setPeers(),
+      },
+      { stateMachine, entries: raftInitial.entries },
+    )
     this.#ticker = new Ticker({
       clock,
       tickMs: settings.tickMs,
       followerTicksMax: settings.raft.heartbeatTicks,
     })
-    this.#driver = this.#createDriver()
+    this.#driver = this.#createDriver(raftInitial)
     this.#snapshotter = this.#createSnapshotter()
     this.#exporter = new Exporter({
       ...options,
@@ -444,16 +447,15 @@ export class Member implements MemberNode {
     this.#options.onFailure(error)
   }
 
-  #createDriver(): Driver {
+  #createDriver(initial: InitialState): Driver {
     const { identity } = this
     const { origin, settings, transport, clock, timers, log, prng } = this.#options
-    const { wal, raftInitial } = this.#recovered
     const config = { ...settings.raft, id: identity.memberId }
     return new Driver({
       id: identity.memberId,
       origin,
-      raft: new RawNode({ config, prng, initial: raftInitial }),
-      wal,
+      raft: new RawNode({ config, prng, initial }),
+      wal: this.#recovered.wal,
       transport,
       applier: this.#applier,
       proposals: this.#proposals,

@@ -70,8 +70,11 @@ export interface SaveBatch {
   readonly sync: boolean
 }
 
+/** Not who read the log at the start, and with it all that was read. */
+type KeptOptions = Omit<WalOptions, 'onBatch'>
+
 export class Wal {
-  readonly #options: WalOptions
+  readonly #options: KeptOptions
   readonly #writerOptions: SegmentWriterOptions
   /** All segments on disk, oldest first; the last one is the writer's. */
   readonly #segments: SegmentStart[]
@@ -113,8 +116,9 @@ export class Wal {
         else wal.#failBeside(error)
       },
     }
-    const tail = await recoverLog(options, writerOptions, SPARES_MAX)
-    wal = new Wal(options, writerOptions, tail)
+    const { onBatch, ...kept } = options
+    const tail = await recoverLog({ ...kept, onBatch }, writerOptions, SPARES_MAX)
+    wal = new Wal(kept, writerOptions, tail)
     try {
       if (early !== undefined) throw early.cause
       if (tail.mustRestart) await wal.#restart()
@@ -127,7 +131,7 @@ export class Wal {
     return { wal, hardState: wal.#hardState, lastIndex: wal.#lastIndex, repaired }
   }
 
-  private constructor(options: WalOptions, writerOptions: SegmentWriterOptions, tail: LogTail) {
+  private constructor(options: KeptOptions, writerOptions: SegmentWriterOptions, tail: LogTail) {
     this.#options = options
     this.#writerOptions = writerOptions
     this.#segments = [...tail.segments]

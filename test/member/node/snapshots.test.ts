@@ -1,5 +1,7 @@
 // Snapshots between whole members: installed in an order that no slow disk and no second sender upsets (faults.md F34, F39).
 
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import {
   ELECTION_MS,
@@ -142,4 +144,18 @@ test('what a start keeps of the log in memory counts towards what may be kept', 
     // Entries are forgotten in stretches of 128 KiB.
     expect(kept()).toBeLessThan(tailBytes + 2 * 128 * 1024)
   }
+})
+
+test('the state that a snapshot has replaced is let go of (promise 8)', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const { cluster, behind } = await withOneBehind()
+  await cluster.start(behind)
+  const replaced = new WeakRef(behind.member!.stateMachine)
+  await cluster.until('the rest', () => behind.member!.status().keyCount === 150, ELECTION_MS)
+  for (let i = 0; i < 100 && replaced.deref() !== undefined; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    collect()
+  }
+  expect(replaced.deref()).toBe(undefined)
 })
