@@ -27,8 +27,8 @@ interface Asked {
   attempts: number
   /** An answer was lost that said it was done. */
   wasDone: boolean
-  /** Told once: the epoch in which it is in force, or that it was refused; not if the outcome stays unknown. */
-  readonly onEnd?: (end: { readonly epoch: number } | 'refused') => void
+  /** Told once: up to where the leader had applied that found it in force, or that it was refused; not if the outcome stays unknown. */
+  readonly onEnd?: (end: { readonly index: number } | 'refused') => void
 }
 
 export function changeMembership(
@@ -108,7 +108,7 @@ function attempt(cluster: SimCluster, asked: Asked): void {
         what: JSON.stringify(asked.change),
         holds: (members) => holds(asked.change, members),
       })
-      asked.onEnd?.({ epoch })
+      asked.onEnd?.({ index: member.stateMachine.appliedIndex })
     } catch (error) {
       if (!(error instanceof RaftbaseError)) return world.fail(error)
       if (error.code === 'OUTCOME_UNKNOWN' || error.code === 'SHUTTING_DOWN') {

@@ -160,7 +160,7 @@ export class Operations {
           if (member.listensAt !== url) member.peerUrl = before
           return
         }
-        cluster.onAddress({ member, epoch: end.epoch, url })
+        cluster.onAddress({ member, index: end.index, url })
         // The address of one that runs is still the one before: what it holds open stays open.
         this.#after(waitMs, member, restart)
       },

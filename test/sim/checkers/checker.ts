@@ -26,10 +26,10 @@ export interface AcknowledgedChange {
   readonly holds: (members: readonly string[]) => boolean
 }
 
-/** A peer URL that the cluster was told of, and the epoch in which it was acknowledged. */
+/** A peer URL that the cluster was told of, and the applied index of the leader that said so. */
 export interface AcknowledgedAddress {
   readonly member: SimMember
-  readonly epoch: number
+  readonly index: number
   readonly url: string
 }
 
