@@ -26,7 +26,7 @@ let operator: OperatorProcess | undefined
 try {
   if (!(await scene.listen())) throw new Error('port 8080, on which members are asked, is taken')
   await server.mustKubectl(['apply', '-f', 'crds/raftclusters.yaml'])
-  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+  await server.servesRaftClusters()
   await measure()
 } finally {
   await operator?.end()

@@ -24,7 +24,7 @@ beforeAll(async () => {
     await server.mustKubectl(['create', 'namespace', name])
   const installed = await install('raftbase', 'raftbase-system', SERVED)
   if (installed.code !== 0) throw new Error(installed.stderr)
-  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+  await server.servesRaftClusters()
   // Whoever takes a namespace away has all rights, in a cluster that has one.
   const role = ['create', 'clusterrolebinding', 'collector', '--clusterrole=cluster-admin']
   await server.mustKubectl([...role, '--serviceaccount=kube-system:namespace-controller'])

@@ -73,11 +73,7 @@ describe.skipIf(SKIPPED !== undefined)('install.yaml', { timeout: 60_000 }, () =
     const first = await server.mustKubectl(apply, manifest)
     expect(first).toContain('deployment.apps/raftbase-operator serverside-applied')
     await server.mustKubectl(apply, manifest)
-    await server.mustKubectl([
-      'wait',
-      '--for=condition=Established',
-      'crd/raftclusters.raftbase.io',
-    ])
+    await server.servesRaftClusters()
     const can = async (...args: readonly string[]): Promise<string> =>
       (await server.kubectl(['auth', 'can-i', ...args, OPERATOR])).stdout.trim()
     expect(await can('list', 'raftclusters.raftbase.io', '-A')).toBe('yes')

@@ -28,7 +28,7 @@ async function install(values: readonly string[]): Promise<void> {
   const settings = values.flatMap((value) => ['--set', value])
   const args = ['raftbase', CHART, '--create-namespace', ...where, ...settings]
   expect(await helm('upgrade', '--install', ...args)).toMatchObject({ code: 0 })
-  await server.mustKubectl(['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io'])
+  await server.servesRaftClusters()
 }
 
 async function startAsAccount(name: string, args: readonly string[]): Promise<OperatorProcess> {

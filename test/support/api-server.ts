@@ -94,6 +94,16 @@ export class ApiServer {
     return stdout
   }
 
+  /** Resolves once RaftClusters are served. A CRD that has no conditions yet is an error to `kubectl wait`. */
+  async servesRaftClusters(): Promise<void> {
+    const args = ['wait', '--for=condition=Established', 'crd/raftclusters.raftbase.io']
+    for (let attempt = 0; attempt < 50; attempt++) {
+      if ((await this.kubectl(args)).code === 0) return
+      await delay(100)
+    }
+    await this.mustKubectl(args)
+  }
+
   /** Path of a kubeconfig for the user whom `token` belongs to. */
   kubeconfigOf(name: string, token: string): string {
     const path = join(this.#directory, `${name}.kubeconfig`)
