@@ -65,7 +65,7 @@ test('a refusal is a problem document that names what was expected and what was 
     status: 412,
     code: 'CLUSTER_MISMATCH',
     reason: 'cluster',
-    detail: 'the two members belong to different clusters',
+    detail: 'cluster ID mismatch: the two members belong to different clusters',
     expected: '00000000000000c1',
     got: 'ffffffffffffffff',
     initialCluster: N1,
