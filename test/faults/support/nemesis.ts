@@ -39,11 +39,18 @@ export class Nemesis {
     this.prng = new SeededPrng(seed)
   }
 
-  /** Resolves after `forMs`, with everything undone. */
-  async rage(forMs: number): Promise<void> {
+  /**
+   * Resolves after `forMs`, with everything undone; later, by 30 s at most, when fewer than `kindsMin` kinds of faults have
+   * happened: a few seconds may be over after two long ones.
+   */
+  async rage(forMs: number, kindsMin = 0): Promise<void> {
     const untilMs = performance.now() + forMs
+    const isOver = (): boolean => {
+      const leftMs = untilMs - performance.now()
+      return leftMs <= (this.counts.size < kindsMin ? -30_000 : 0)
+    }
     const lane = async (): Promise<void> => {
-      while (performance.now() < untilMs) {
+      while (!isOver()) {
         const names = Object.keys(FAULTS)
         const name = names[this.prng.next(names.length)]!
         const what = await FAULTS[name]!(this)
