@@ -19,14 +19,20 @@ async function put(member: MemberProcess, key: string, bytes: number): Promise<n
   return response.status
 }
 
-test('log level, quota and limits follow the file; the rest waits for a restart by name', async () => {
-  const cluster = await ProcessCluster.create(1)
-  const member = cluster.members[0]!
-  const file = join(cluster.directory, 'raftbase.json')
+/** Written as an editor does: whole, and renamed into its place. */
+function configFileOf({ directory }: ProcessCluster) {
+  const file = join(directory, 'raftbase.json')
   const write = async (content: object): Promise<void> => {
     await writeFile(`${file}.new`, JSON.stringify(content))
     await rename(`${file}.new`, file)
   }
+  return { file, write }
+}
+
+test('log level, quota and limits follow the file; the rest waits for a restart by name', async () => {
+  const cluster = await ProcessCluster.create(1)
+  const member = cluster.members[0]!
+  const { file, write } = configFileOf(cluster)
   const acknowledged = (epoch: number): Promise<Status> =>
     eventually('the epoch', async () => {
       const now = await status(member)
@@ -86,11 +92,7 @@ test('log level, quota and limits follow the file; the rest waits for a restart 
 test('history goes as the file says, without a restart, and a member says what it does not understand', async () => {
   const cluster = await ProcessCluster.create(1)
   const member = cluster.members[0]!
-  const file = join(cluster.directory, 'raftbase.json')
-  const write = async (content: object): Promise<void> => {
-    await writeFile(`${file}.new`, JSON.stringify(content))
-    await rename(`${file}.new`, file)
-  }
+  const { file, write } = configFileOf(cluster)
   const compacted = (least: number): Promise<Status> =>
     eventually('a compaction', async () => {
       const now = await status(member)
