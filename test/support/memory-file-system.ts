@@ -304,9 +304,10 @@ class MemoryFile implements FileHandle {
   }
 
   writeAndFlush(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    return this.#write('writeAndFlush', { buffers, position }, (end) => {
-      this.#inode.flushRange(position, end)
-    })
+    const end = position + buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    const isFlushed = (): void => this.#inode.flushRange(position, end)
+    const isLost = (): void => this.#inode.loseRange(position, end)
+    return this.#write('writeAndFlush', { buffers, position }, isFlushed, isLost)
   }
 
   flush(): Promise<void> {
@@ -340,7 +341,8 @@ class MemoryFile implements FileHandle {
   #write(
     kind: 'write' | 'writeAndFlush',
     request: { buffers: readonly Uint8Array[]; position: number },
-    onWritten: (end: number) => void,
+    onWritten: () => void,
+    onError?: () => void,
   ): Promise<void> {
     const bytes = Buffer.concat(request.buffers)
     const { position } = request
@@ -357,8 +359,9 @@ class MemoryFile implements FileHandle {
           const details = { operation: kind, path: this.path }
           throw new RaftbaseError('NO_SPACE', 'no space left on the disk', { details })
         }
-        return () => onWritten(position + bytes.length)
+        return onWritten
       },
+      onError,
     )
   }
 

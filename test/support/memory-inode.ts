@@ -115,6 +115,12 @@ export class MemoryInode {
     this.#pending = []
   }
 
+  /** The same of a write that was to be durable at once. */
+  loseRange(from: number, to: number): void {
+    if (this.#pending.some((change) => change.type === 'truncate')) return this.loseUnflushed()
+    this.#pending = (this.#pending as PendingWrite[]).flatMap((change) => without(change, from, to))
+  }
+
   losePower(survival: Survival): void {
     for (const change of this.#pending) this.#survive(change, survival)
     this.#pending = []

@@ -9,7 +9,7 @@ import type { HardState, Index, SnapshotMeta, Term } from '../raft/types.ts'
 import type { FileHandle, FileSystem } from './file-system.ts'
 import { removeIfPresent } from './files.ts'
 import type { LogRecord } from './record.ts'
-import { eraseTail, inspectTail } from './repair.ts'
+import { eraseTail, inspectTail, writeAgain } from './repair.ts'
 import { replaySegment } from './replay.ts'
 import {
   decodeSegmentHeader,
@@ -160,11 +160,13 @@ async function readLog(
   const path = join(directory, segmentName(header.sequence))
   const file = await fs.open(path, 'readWrite')
   try {
-    const { tail, size, mark, tornBytes } = await readLast(options, { header, file, view })
+    const last = await readLast(options, { header, file, view })
+    const { tail, flushedThrough, size, mark, tornBytes } = last
     const mustRestart = await view.finish()
     await eraseTail(file, tail, tornBytes)
-    // What a killed process wrote may be in the system's memory only; from here on it counts as stored.
-    await file.flush()
+    // What an earlier process wrote may be in the system's memory only; from here on it counts as stored.
+    if (flushedThrough < tail) await writeAgain(file, flushedThrough, tail)
+    else await file.flush()
     await fs.flushDirectory(directory)
     return {
       writer: new SegmentWriter(writerOptions, { file, header, tail, room: size, mark }),
@@ -212,9 +214,9 @@ async function readSealed(
   const path = join(directory, segmentName(header.sequence))
   const file = await fs.open(path, 'read')
   try {
-    const reached = await replaySegment({ file, header, end, onRecord: recordTaker(view, file) })
-    if (reached === end) return
-    const details = { file: path, offset: reached, flushedThrough: end }
+    const read = await replaySegment({ file, header, end, onRecord: recordTaker(view, file) })
+    if (read.end === end) return
+    const details = { file: path, offset: read.end, flushedThrough: end }
     throw walCorrupt('record does not validate though it was flushed', details)
   } finally {
     await file.close()
@@ -228,13 +230,15 @@ async function readLast(
   const size = await file.size()
   const mark = await readMark(file, header)
   const onRecord = recordTaker(view, file)
-  const tail = await replaySegment({ file, header, end: size, onRecord })
+  const read = await replaySegment({ file, header, end: size, onRecord })
+  const tail = read.end
+  const flushedThrough = Math.max(read.flushedThrough, mark.flushed)
   const tornBytes = await inspectTail({ file, header, mark, offset: tail, size })
   if (mark.sealed) {
     const missing = join(directory, segmentName(header.sequence + 1))
     throw walCorrupt('segment is missing', { file: missing, offset: 0 })
   }
-  return { tail, size, mark, tornBytes }
+  return { tail, flushedThrough, size, mark, tornBytes }
 }
 
 function recordTaker(view: LogView, file: FileHandle) {

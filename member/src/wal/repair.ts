@@ -101,6 +101,17 @@ export async function eraseTail(file: FileHandle, offset: number, bytes: number)
   }
 }
 
+/**
+ * Writes bytes as they are read, and flushes them. A flush alone would not do: after one that failed the system may take
+ * what it holds for written, and the next flush succeeds without them (F26).
+ */
+export async function writeAgain(file: FileHandle, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += SCAN_BYTES) {
+    const bytes = await readUpTo(file, at, Math.min(SCAN_BYTES, to - at))
+    await file.writeAndFlush([bytes], at)
+  }
+}
+
 async function readUpTo(file: FileHandle, position: number, size: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(size)
   return buffer.subarray(0, await file.read(buffer, position))

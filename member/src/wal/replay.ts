@@ -25,36 +25,45 @@ export interface ReplayOptions {
   readonly onRecord: (record: LogRecord, offset: number) => void | Promise<void>
 }
 
-/** Returns the offset behind the last record that validates. */
-export async function replaySegment(options: ReplayOptions): Promise<number> {
+export interface Replayed {
+  /** The offset behind the last record that validates. */
+  readonly end: number
+  /** What that record knew to be flushed when it was written; nothing says so of the record itself. */
+  readonly flushedThrough: number
+}
+
+export async function replaySegment(options: ReplayOptions): Promise<Replayed> {
   const { file, header, end, onRecord } = options
   const { salt, sequence } = header
   const reader = new Window(file, RECORDS_AT, end)
   let window = reader.bytes
   let at = 0
   let offset = RECORDS_AT
+  let flushedThrough = RECORDS_AT
+  const reached = (): Replayed => ({ end: offset, flushedThrough })
   for (;;) {
     if (window.length - at < RECORD_HEADER_BYTES) {
       window = await reader.refill(at, RECORD_HEADER_BYTES)
       at = 0
-      if (window.length < RECORD_HEADER_BYTES) return offset
+      if (window.length < RECORD_HEADER_BYTES) return reached()
     }
     const place = { salt, sequence, offset }
     const recordHeader = readRecordHeader(window, at, place)
-    if (recordHeader === undefined) return offset
+    if (recordHeader === undefined) return reached()
     const size = RECORD_HEADER_BYTES + recordHeader.payloadBytes
-    if (offset + size > end) return offset
+    if (offset + size > end) return reached()
     if (window.length - at < size) {
       window = await reader.refill(at, size)
       at = 0
-      if (window.length < size) return offset
+      if (window.length < size) return reached()
     }
     const payload = window.subarray(at + RECORD_HEADER_BYTES, at + size)
-    if (!isPayloadValid(payload, recordHeader, place)) return offset
+    if (!isPayloadValid(payload, recordHeader, place)) return reached()
     const pending = onRecord(decode(payload, recordHeader.flags, { file, offset }), offset)
     if (pending !== undefined) await pending
     at += size
     offset += size
+    flushedThrough = recordHeader.flushedThrough
   }
 }
 

@@ -11,7 +11,7 @@ import {
   settle,
   snapshotAt,
 } from '../../support/log-harness.ts'
-import { MemoryFileSystem, type Operation } from '../../support/memory-file-system.ts'
+import { type Fault, MemoryFileSystem, type Operation } from '../../support/memory-file-system.ts'
 
 const DISK_FAILED = { type: 'error', code: 'DISK_FAILED' } as const
 
@@ -32,6 +32,31 @@ async function saveTwelve(fs: MemoryFileSystem) {
   }
   await wal.close().catch(() => undefined)
   return acknowledged
+}
+
+/** Entries 1 to 3 are stored; the save of entry 4 met `fault`. */
+async function failingSave(fault: Fault): Promise<MemoryFileSystem> {
+  const fs = new MemoryFileSystem()
+  const { wal } = await openLog(fs)
+  await wal.save(batch(entries(1, 3), hardState(1, 0)))
+  fs.fault = ({ kind }) => (kind === 'writeAndFlush' ? fault : undefined)
+  const failed = await wal.save(batch([entry(4, 1)])).catch((error: unknown) => error)
+  expect(failed).toBeInstanceOf(Error)
+  fs.kill()
+  return fs
+}
+
+/** A start shows entry 4, which is still there when the power has gone, with what was saved after it. */
+async function expectStored(fs: MemoryFileSystem): Promise<void> {
+  fs.kill()
+  fs.fault = undefined
+  const first = await openLog(fs)
+  expect(first.model.entries).toEqual(entries(1, 4))
+  await first.wal.save(batch([entry(5, 1)]))
+  fs.losePower('none')
+  const second = await openLog(fs)
+  expect(second.model.entries).toEqual(entries(1, 5))
+  await second.wal.close()
 }
 
 /** Whether a save went through; there may be no space for it, but nothing else may be wrong. */
@@ -67,6 +92,18 @@ describe('a failed flush (F26)', () => {
     const reopened = await openLog(fs)
     expect(reopened.model.entries).toEqual(entries(1, 3))
     await reopened.wal.close()
+  })
+
+  test('that left its bytes in the memory of the system: what the next start reads outlives the power', async () => {
+    const fs = await failingSave({ ...DISK_FAILED, keptBytes: 4096 })
+    await expectStored(fs)
+  })
+
+  test('of a start that has read what a killed process left: what the next start reads outlives the power', async () => {
+    const fs = await failingSave({ type: 'crash' })
+    fs.fault = ({ kind }) => (kind.toLowerCase().includes('flush') ? DISK_FAILED : undefined)
+    await expect(openLog(fs)).rejects.toMatchObject({ code: 'DISK_FAILED' })
+    await expectStored(fs)
   })
 
   test('at any operation of any kind: acknowledged saves are kept, later ones are refused', async () => {
