@@ -250,17 +250,23 @@ export class Membership {
 
   #mustBeCaughtUp(id: MemberId): void {
     const { driver, stateMachine } = this.#options
-    const { confState } = stateMachine()
+    const { confState, members } = stateMachine()
     if (confState.voters.includes(id)) return
     if (!confState.learners.includes(id)) throw invalid('id', 'a learner of this cluster')
     const { lastIndex, progress } = driver.raft.status()
     const learner = progress.find((peer) => peer.id === id)
     const match = learner?.match ?? 0
     const isBehind = lastIndex - match > PROMOTE_LAG_ENTRIES_MAX
-    if (learner?.recentlyActive === true && learner.state === 'replicate' && !isBehind) return
-    throw new RaftbaseError('NOT_READY', 'the learner has not caught up', {
-      details: { member: id, match, lastIndex, lagMax: PROMOTE_LAG_ENTRIES_MAX },
-    })
+    if (learner?.recentlyActive !== true || learner.state !== 'replicate' || isBehind) {
+      throw new RaftbaseError('NOT_READY', 'the learner has not caught up', {
+        details: { member: id, match, lastIndex, lagMax: PROMOTE_LAG_ENTRIES_MAX },
+      })
+    }
+    // Only this lets everybody know, for ever, that its disk may not come back blank: it will have voted.
+    if ((members.get(id)?.version ?? '') === '') {
+      const message = 'the learner has not told the cluster yet what it is'
+      throw new RaftbaseError('NOT_READY', message, { details: { member: id } })
+    }
   }
 
   /** Those who answer must be a majority of the voters before the change and after it. */

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { memberIdOf } from '../../../member/src/node/identity.ts'
 import type { MembershipChange, MembershipResult } from '../../../member/src/node/membership.ts'
 import type { MemberId } from '../../../member/src/raft/types.ts'
-import { MemberCluster, put } from '../../support/member-cluster.ts'
+import { HEARTBEAT_MS, type Host, MemberCluster, put } from '../../support/member-cluster.ts'
 
 const NEW_ID = memberIdOf('story', 'n9', 1)
 const ADD: MembershipChange & { readonly type: 'addLearner' } = {
@@ -27,6 +27,10 @@ async function ask(
   asked.then(over, over)
   await cluster.until('an answer', () => isOver)
   return asked
+}
+
+function isLeading({ member }: Host): boolean {
+  return member?.status().role === 'leader'
 }
 
 function code(expected: string, details: object = {}): object {
@@ -68,6 +72,35 @@ test('a learner that is behind is not promoted, and the figures say how far (F50
   await expect(ask(cluster, { type: 'promote', ids: [stranger] })).rejects.toEqual(
     code('INVALID_ARGUMENT'),
   )
+})
+
+test('a learner that nobody has heard what it is of is not promoted: all must know once it has voted', async () => {
+  const cluster = new MemberCluster({ count: 4 })
+  const learner = cluster.hosts.at(-1)!
+  const founders = cluster.hosts.slice(0, -1).map(({ name }) => {
+    return { name, peerUrls: [`http://${name}:2380`] }
+  })
+  cluster.network.lose(({ type }, from) => type === 'Forward' && from === learner.id)
+  for (const host of cluster.hosts) await cluster.start(host, {}, founders)
+  await cluster.until('a leader', () => cluster.running.some(isLeading))
+  await cluster.pass(2 * HEARTBEAT_MS)
+  const { id, name } = learner
+  await ask(cluster, { type: 'addLearner', id, name, peerUrls: [`http://${name}:2380`] })
+  await cluster.until('all of the log there', () => {
+    const { peers, lastIndex } = cluster.leader.member!.status()
+    return peers.some((peer) => peer.id === id && peer.match === lastIndex)
+  })
+  const promote = { type: 'promote', ids: [id] } as const
+  await expect(ask(cluster, promote)).rejects.toMatchObject({
+    code: 'NOT_READY',
+    message: 'the learner has not told the cluster yet what it is',
+    details: { member: id },
+  })
+  cluster.network.lose(() => false)
+  await cluster.until('what it is', () => {
+    return cluster.leader.member!.stateMachine.members.get(id)?.version !== ''
+  })
+  expect((await ask(cluster, promote)).confState.voters).toContain(id)
 })
 
 test('a member is not added again under other peer URLs: both are named', async () => {
