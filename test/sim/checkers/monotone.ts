@@ -1,4 +1,5 @@
-// MONO: a member's term never falls, across all its lives (§5.1: it is durable before anything shows it). Within a life
+// MONO: a member's term never falls, across all its lives (§5.1: it is durable before anything shows it), unless its disk was
+// exchanged for a blank one before it had ever voted: whoever only answered a leader has promised nothing. Within a life
 // its commit index, applied index and revision do not fall either; a new life begins at what the disk knows of the commit,
 // which may be less, and learns the rest from the leader before it answers a linearizable request.
 
@@ -20,11 +21,15 @@ export class Monotone implements Checker {
   readonly #seen = new Map<SimMember, Seen>()
   /** The highest term that left each member. */
   readonly #shown = new Map<MemberId, number>()
+  readonly #voted = new Set<MemberId>()
+  readonly #disks = new Map<MemberId, number>()
 
-  onMessage({ type, from, term }: PeerMessage): void {
+  onMessage(message: PeerMessage): void {
+    const { type, from, term } = message
     // These speak of a term that nobody is in yet.
     if (type === 'MsgPreVote' || type === 'MsgPreVoteResp') return
     if (term > (this.#shown.get(from) ?? 0)) this.#shown.set(from, term)
+    if (type === 'MsgVote' || (type === 'MsgVoteResp' && !message.reject)) this.#voted.add(from)
   }
 
   onEvent(member: SimMember): void {
@@ -34,6 +39,7 @@ export class Monotone implements Checker {
     const { revision } = stateMachine.store
     const before = this.#seen.get(member)
     const life = member.lifeCount
+    if (before?.life !== life) this.#exchanged(member)
     this.#mustNotFall(member, 'term', this.#shown.get(member.id) ?? 0, term)
     if (before?.life === life) {
       this.#mustNotFall(member, 'term', before.term, term)
@@ -42,6 +48,13 @@ export class Monotone implements Checker {
       this.#mustNotFall(member, 'revision', before.revision, revision)
     }
     this.#seen.set(member, { life, term, committed, applied, revision })
+  }
+
+  /** A blank disk knows nothing of what its member said, which may not have been a vote. */
+  #exchanged({ id, diskNumber }: SimMember): void {
+    const isAnother = diskNumber !== (this.#disks.get(id) ?? diskNumber)
+    this.#disks.set(id, diskNumber)
+    if (isAnother && !this.#voted.has(id)) this.#shown.delete(id)
   }
 
   #mustNotFall(member: SimMember, what: string, before: number, after: number): void {
