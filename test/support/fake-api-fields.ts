@@ -38,121 +38,111 @@ export function applyFields(options: {
   readonly force: boolean
 }): { readonly live: Fields; readonly conflicts: readonly string[] } {
   const { owners, manager, force } = options
-  const flatLive = flatten(options.live)
-  const flatWanted = flatten(options.wanted)
+  const leavesLive = flatten(options.live)
+  const leavesWanted = flatten(options.wanted)
   const conflicts: string[] = []
-  for (const [path, value] of flatWanted) {
-    if (UNOWNED.has(path)) continue
-    const others = [...(owners.get(path) ?? [])].filter((owner) => owner !== manager)
-    const isChanged = flatLive.has(path) && !equalJson(flatLive.get(path), value)
-    if (isChanged && others.length > 0) conflicts.push(path)
+  for (const [path, { value }] of leavesWanted) {
+    if (UNOWNED.has(path) || !isOwnedByOthers(owners.get(path), manager)) continue
+    const live = leavesLive.get(path)
+    if (live !== undefined && !equalJson(live.value, value)) conflicts.push(path)
   }
   if (conflicts.length > 0 && !force) return { live: options.live, conflicts }
   const contested = new Set(conflicts)
   for (const [path, managers] of owners) {
-    if (managers.has(manager) && !flatWanted.has(path)) {
+    if (managers.has(manager) && !leavesWanted.has(path)) {
       managers.delete(manager)
       if (managers.size === 0) {
         owners.delete(path)
-        flatLive.delete(path)
+        leavesLive.delete(path)
       }
     }
   }
-  for (const [path, value] of flatWanted) {
-    flatLive.set(path, value)
+  for (const [path, leaf] of leavesWanted) {
+    leavesLive.set(path, leaf)
     if (UNOWNED.has(path)) continue
     if (contested.has(path)) owners.set(path, new Set([manager]))
     else owners.set(path, (owners.get(path) ?? new Set()).add(manager))
   }
-  return { live: unflatten(flatLive), conflicts: [] }
+  return { live: unflatten(leavesLive.values()), conflicts: [] }
 }
 
-const SEPARATOR = '\u0001'
+function isOwnedByOthers(managers: ReadonlySet<string> | undefined, manager: string): boolean {
+  return managers !== undefined && managers.size > (managers.has(manager) ? 1 : 0)
+}
 
-/**
- * Leaves by path. Parts are joined by a character no field name has, shown as dots; an item of a keyed list has a part
- * `[key]`, one of a set `{item}`.
- */
-function flatten(fields: Fields): Map<string, Json | undefined> {
-  const leaves = new Map<string, Json | undefined>()
-  const visit = (value: Json | undefined, path: readonly string[]): void => {
+/** A value that belongs to its managers as a whole, and the way to it. */
+interface Leaf {
+  readonly parts: readonly Part[]
+  readonly value: Json | undefined
+}
+
+/** The name of a field; or the key of an item of a keyed list; or an item of a set. */
+type Part = string | { readonly key: string } | { readonly item: string }
+
+/** By a path that shows a key as `[key]` and an item as `{item}`; dots in the name of a field are another character there. */
+function flatten(fields: Fields): Map<string, Leaf> {
+  const leaves = new Map<string, Leaf>()
+  // Plain: without keys and items, as the lists above are named.
+  const visit = (value: Json | undefined, path: string, plain: string, parts: readonly Part[]) => {
     if (value === undefined) return
-    const plain = path.filter((part) => !/^[[{]/.test(part)).join('.')
-    const key = KEYED_LISTS[plain]
+    const key = Array.isArray(value) ? KEYED_LISTS[plain] : undefined
     if (Array.isArray(value) && key !== undefined) {
       for (const item of value) {
-        if (isRecord(item)) visit(item, [...path, `[${JSON.stringify(item[key])}]`])
+        if (!isRecord(item)) continue
+        const shown = JSON.stringify(item[key])
+        visit(item, `${path}.[${shown}]`, plain, [...parts, { key: shown }])
       }
     } else if (Array.isArray(value) && SET_LISTS.includes(plain)) {
-      for (const item of value) leaves.set([...path, `{${JSON.stringify(item)}}`].join('.'), item)
+      for (const value_ of value) {
+        const item = JSON.stringify(value_)
+        leaves.set(`${path}.{${item}}`, { parts: [...parts, { item }], value: value_ })
+      }
     } else if (isRecord(value) && Object.keys(value).length > 0) {
-      for (const [name, field] of Object.entries(value)) {
-        visit(field, [...path, name.replaceAll('.', SEPARATOR)])
+      for (const name of Object.keys(value)) {
+        const part = name.replaceAll('.', SEPARATOR)
+        const below = path === '' ? part : `${path}.${part}`
+        visit(value[name], below, plain === '' ? part : `${plain}.${part}`, [...parts, name])
       }
     } else {
-      leaves.set(path.join('.'), value)
+      leaves.set(path, { parts, value })
     }
   }
-  visit(fields, [])
+  visit(fields, '', '', [])
   return leaves
 }
 
-function unflatten(leaves: ReadonlyMap<string, Json | undefined>): Fields {
+/** In the place of a dot in the name of a field. */
+const SEPARATOR = '\u0001'
+
+function unflatten(leaves: Iterable<Leaf>): Fields {
   const root: Fields = {}
-  for (const [path, value] of leaves) {
-    const parts = splitPath(path)
+  const items = new Map<Json[], Map<string, Fields>>()
+  for (const { parts, value } of leaves) {
     let at: Json | undefined = root
-    for (let i = 0; i < parts.length; i++) {
-      const part = parts[i]!
-      const isLast = i === parts.length - 1
+    for (const [i, part] of parts.entries()) {
       const next = parts[i + 1]
-      const empty = (): Json => (next !== undefined && /^[[{]/.test(next) ? [] : {})
-      if (part.startsWith('{') && Array.isArray(at)) at.push(value ?? null)
-      else if (part.startsWith('[') && Array.isArray(at)) at = itemOf(at, part)
-      else if (isRecord(at)) {
-        const name = part.replaceAll(SEPARATOR, '.')
-        const isNothingNew = isRecord(value) && isRecord(at[name])
-        if (isLast && !isNothingNew) at[name] = cloneJson(value)
-        else if (isLast) continue
-        else at = at[name] = at[name] ?? empty()
+      if (typeof part !== 'string') {
+        if (!Array.isArray(at)) break
+        if ('item' in part) at.push(value ?? null)
+        else at = itemOf(items, at, part.key)
+      } else if (isRecord(at)) {
+        if (next !== undefined) at = at[part] ??= typeof next === 'string' ? {} : []
+        // An empty object is nothing new where there is one already.
+        else if (!isRecord(value) || !isRecord(at[part])) at[part] = cloneJson(value)
       }
     }
   }
-  return unmark(root) as Fields
+  return root
 }
 
-const ITEM_MARK = '\u0000item'
-
-function itemOf(list: Json[], part: string): Json {
-  const known = list.find((item) => isRecord(item) && item[ITEM_MARK] === part)
-  if (known !== undefined) return known
-  const item = { [ITEM_MARK]: part }
-  list.push(item)
-  return item
-}
-
-function unmark(value: Json | undefined): Json | undefined {
-  if (Array.isArray(value)) return value.map((item) => unmark(item) ?? null)
-  if (!isRecord(value)) return value
-  const fields = Object.entries(value).filter(([name]) => name !== ITEM_MARK)
-  return Object.fromEntries(fields.map(([name, field]) => [name, unmark(field)]))
-}
-
-/** Keys in brackets may contain dots. */
-function splitPath(path: string): string[] {
-  const parts: string[] = []
-  let part = ''
-  let depth = 0
-  for (const char of path) {
-    if (part === '' && (char === '[' || char === '{')) depth = 1
-    if (char === '.' && depth === 0) {
-      parts.push(part)
-      part = ''
-      continue
-    }
-    part += char
-    if (depth === 1 && (char === ']' || char === '}')) depth = 0
+function itemOf(items: Map<Json[], Map<string, Fields>>, list: Json[], key: string): Fields {
+  const known = items.get(list) ?? new Map<string, Fields>()
+  items.set(list, known)
+  let item = known.get(key)
+  if (item === undefined) {
+    item = {}
+    known.set(key, item)
+    list.push(item)
   }
-  parts.push(part)
-  return parts
+  return item
 }

@@ -69,9 +69,13 @@ const HISTORY_MAX = 10_000
 
 export class FakeApiStore {
   readonly #objects = new Map<string, StoredObject>()
+  /** By collection, those that were listed since they changed last: most are looked at far more often. */
+  readonly #listed = new Map<string, readonly (readonly [path: string, StoredObject])[]>()
   readonly #owners = new Map<string, FieldOwners>()
   #history: Change[] = []
   #revision = 1000
+  /** Where nothing was left for the garbage collector. */
+  #collectedRevision = 0
   #uidCount = 0
   /** Changes up to here are forgotten: a watch from before is told that its position is too old. */
   #compacted = 0
@@ -99,11 +103,16 @@ export class FakeApiStore {
 
   /** Of one collection, in the order of their names; every namespace unless one is given. */
   list(collection: string, namespace = ''): StoredObject[] {
-    const prefix = namespace === '' ? `${collection}|` : `${collection}|${namespace}|`
-    return [...this.#objects.entries()]
-      .filter(([path]) => path.startsWith(prefix))
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([, object]) => object)
+    let all = this.#listed.get(collection)
+    if (all === undefined) {
+      all = [...this.#objects]
+        .filter(([path]) => path.startsWith(`${collection}|`))
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      this.#listed.set(collection, all)
+    }
+    const prefix = `${collection}|${namespace}|`
+    const found = namespace === '' ? all : all.filter(([path]) => path.startsWith(prefix))
+    return found.map(([, object]) => object)
   }
 
   /** Changes of a collection after `revision`, oldest first. */
@@ -235,28 +244,30 @@ export class FakeApiStore {
     if (resourceVersion !== before.metadata.resourceVersion) throw conflict(target)
     if ((before.metadata.finalizers ?? []).length === 0) return this.#remove(target, before)
     if (before.metadata.deletionTimestamp !== undefined) return before
-    const next = cloneJson(before)
-    next.metadata.deletionTimestamp = this.now().toISOString()
-    next.metadata.generation = (before.metadata.generation ?? 0) + 1
+    const deletionTimestamp = this.now().toISOString()
+    const generation = (before.metadata.generation ?? 0) + 1
+    const metadata = { ...before.metadata, deletionTimestamp, generation }
+    const next: StoredObject = { ...before, metadata }
     return this.#put(target, next, before)
   }
 
   /** Removes what has owners and lost all of them, until nothing is left to remove: the garbage collector's pass. */
   collectGarbage(): void {
-    for (;;) {
+    while (this.#collectedRevision !== this.#revision) {
       const uids = new Set([...this.#objects.values()].map(({ metadata }) => metadata.uid))
       const orphan = [...this.#objects].find(([, { metadata }]) => {
         const owners = Array.isArray(metadata['ownerReferences']) ? metadata['ownerReferences'] : []
         if (metadata.deletionTimestamp !== undefined || owners.length === 0) return false
         return !owners.some((owner) => isRecord(owner) && uids.has(textOf(owner['uid'])))
       })
-      if (orphan === undefined) return
-      this.delete(targetOf(orphan[0]))
+      if (orphan === undefined) this.#collectedRevision = this.#revision
+      else this.delete(targetOf(orphan[0]))
     }
   }
 
   #update(target: Target, before: StoredObject, wanted: StoredObject): StoredObject {
-    const next = cloneJson(wanted)
+    // Nobody changes what is stored: what was not touched is shared with the version before.
+    const next: StoredObject = { ...wanted, metadata: { ...wanted.metadata } }
     const { uid, creationTimestamp, resourceVersion, deletionTimestamp, generation } =
       before.metadata
     Object.assign(next.metadata, { uid, creationTimestamp, resourceVersion, generation })
@@ -274,14 +285,16 @@ export class FakeApiStore {
   #put(target: Target, object: StoredObject, before: StoredObject | undefined): StoredObject {
     object.metadata.resourceVersion = String(++this.#revision)
     this.#objects.set(pathOf(target), object)
+    this.#listed.delete(target.collection)
     this.#tell({ type: before === undefined ? 'ADDED' : 'MODIFIED', target, object, before })
     return object
   }
 
   #remove(target: Target, before: StoredObject): StoredObject {
-    const object = cloneJson(before)
-    object.metadata.resourceVersion = String(++this.#revision)
+    const resourceVersion = String(++this.#revision)
+    const object = { ...before, metadata: { ...before.metadata, resourceVersion } }
     this.#objects.delete(pathOf(target))
+    this.#listed.delete(target.collection)
     this.#owners.delete(pathOf(target))
     this.#tell({ type: 'DELETED', target, object, before })
     return object
@@ -333,10 +346,10 @@ function conflict({ name }: Target): ApiRefusal {
   return new ApiRefusal(409, 'Conflict', `${name}: the object has been modified`)
 }
 
-/** RFC 7386. */
-export function mergePatch(live: Json | undefined, patch: Json | undefined): Json {
+/** RFC 7386. What the patch does not speak of is shared with `live`. */
+function mergePatch(live: Json | undefined, patch: Json | undefined): Json {
   if (!isRecord(patch)) return cloneJson(patch ?? null)
-  const result: Record<string, Json | undefined> = isRecord(live) ? cloneJson(live) : {}
+  const result: Record<string, Json | undefined> = isRecord(live) ? { ...live } : {}
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete result[name]
     else if (value !== undefined) result[name] = mergePatch(result[name], value)

@@ -7,10 +7,13 @@ import { numberOf } from './quantity.ts'
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
-  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonicalJson(field)}`).join(',')}}`
+  let text = ''
+  for (const key of Object.keys(value).toSorted()) {
+    const field = (value as Readonly<Record<string, unknown>>)[key]
+    if (field === undefined) continue
+    text += `${text === '' ? '{' : ','}${JSON.stringify(key)}:${canonicalJson(field)}`
+  }
+  return text === '' ? '{}' : `${text}}`
 }
 
 /** 16 hex digits. For telling versions of our own objects apart; it resists accidents, not attackers. */

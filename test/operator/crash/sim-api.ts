@@ -14,7 +14,7 @@ import type {
   PatchOptions,
   WatchEvent,
 } from '../../../operator/src/kube/kube-api.ts'
-import { cloneJson, type Json } from '../../support/fake-api-json.ts'
+import type { Json } from '../../support/fake-api-json.ts'
 import { matchesSelector } from '../../support/fake-api-selector.ts'
 import { ApiRefusal, type FakeApiStore, type Target } from '../../support/fake-api-store.ts'
 
@@ -152,7 +152,7 @@ export class SimApi implements KubeApi {
     if (this.#gate.after(effect) === 'unheard') {
       throw new KubeError('unavailable', 'the connection was lost')
     }
-    return cloneJson(result) as KubeObject
+    return result as KubeObject
   }
 }
 
@@ -176,6 +176,7 @@ function keyOf({ metadata }: KubeObject): ObjectKey {
   return { namespace: metadata.namespace ?? '', name: metadata.name }
 }
 
+/** The store copies what it keeps. */
 function fieldsOf(object: KubeObject): Fields {
-  return cloneJson(object) as unknown as Fields
+  return object as unknown as Fields
 }

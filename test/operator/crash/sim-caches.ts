@@ -40,6 +40,8 @@ class SimCache implements ObjectCache {
   readonly hasSynced = true
   readonly #objects = new Map<string, KubeObject>()
   readonly #waiting: Change[] = []
+  /** In the order of their names; undefined after something has arrived. */
+  #sorted: readonly KubeObject[] | undefined
 
   constructor(objects: readonly KubeObject[]) {
     for (const object of objects) this.#objects.set(pathOf(object), object)
@@ -50,6 +52,7 @@ class SimCache implements ObjectCache {
   }
 
   deliver(count: number): void {
+    if (this.#waiting.length > 0) this.#sorted = undefined
     for (const { type, object } of this.#waiting.splice(0, count)) {
       const raw = object as unknown as KubeObject
       if (type === 'DELETED') this.#objects.delete(pathOf(raw))
@@ -62,9 +65,11 @@ class SimCache implements ObjectCache {
   }
 
   list(namespace?: string): readonly KubeObject[] {
-    return [...this.#objects.values()]
-      .filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace)
-      .toSorted((left, right) => (left.metadata.name < right.metadata.name ? -1 : 1))
+    this.#sorted ??= [...this.#objects.values()].toSorted((left, right) =>
+      left.metadata.name < right.metadata.name ? -1 : 1,
+    )
+    if (namespace === undefined) return this.#sorted
+    return this.#sorted.filter(({ metadata }) => metadata.namespace === namespace)
   }
 
   byOwner(uid: string): readonly KubeObject[] {

@@ -28,6 +28,7 @@ interface StatefulSetSpec {
 export class SimKubernetes {
   readonly #store: FakeApiStore
   readonly #network: string
+  readonly #revisions = new WeakMap<object, string>()
   /** Pods by name whose container must not run: no node has room. */
   readonly unschedulable = new Set<string>()
   /** Tags of images that do not start. */
@@ -104,7 +105,7 @@ export class SimKubernetes {
       if (set.metadata.deletionTimestamp !== undefined) continue
       if (this.ignored.has(set.metadata.name)) continue
       const spec = set['spec'] as unknown as StatefulSetSpec
-      const revision = fingerprint(spec.template)
+      const revision = this.#revisionOf(spec.template)
       for (let ordinal = 0; ordinal < spec.replicas; ordinal += 1) {
         this.#ensureMember(set, spec, { ordinal, revision })
       }
@@ -115,6 +116,12 @@ export class SimKubernetes {
       }
       this.#store.patch(this.#target(STATEFUL_SETS, set.metadata.name), { status }, 'status')
     }
+  }
+
+  #revisionOf(template: object): string {
+    const revision = this.#revisions.get(template) ?? fingerprint(template)
+    this.#revisions.set(template, revision)
+    return revision
   }
 
   #ensureMember(
