@@ -83,9 +83,11 @@ export async function helm(args: readonly string[], timeoutMs: number): Promise<
 export class WatchedCommand {
   readonly lines: { readonly atMs: number; readonly text: string }[] = []
   readonly #child
+  readonly #closed: Promise<void>
 
   constructor(args: readonly string[]) {
     this.#child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#closed = new Promise((resolve) => this.#child.once('close', () => resolve()))
     let rest = ''
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       const parts = (rest + text).split('\n')
@@ -94,10 +96,14 @@ export class WatchedCommand {
     })
   }
 
+  /** Resolves once it has ended by itself and its last line is here. */
+  async ends(): Promise<void> {
+    await this.#closed
+  }
+
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null) return
-    const ended = new Promise((resolve) => this.#child.once('close', resolve))
     this.#child.kill('SIGKILL')
-    await ended
+    await this.#closed
   }
 }

@@ -23,7 +23,7 @@ export async function workerNodes(): Promise<readonly string[]> {
     .map(({ metadata }) => metadata.name)
 }
 
-/** Says loudly why a scenario that takes nodes away is left out; undefined when it can run. */
+/** Says loudly why a scenario that takes hold of nodes is left out; undefined when it can run. */
 export async function cannotTakeNodes(
   scenario: string,
   needed: number,
@@ -34,7 +34,7 @@ export async function cannotTakeNodes(
 }
 
 async function whyNot(needed: number): Promise<string | undefined> {
-  if (RUN.cluster === 'current') return 'it takes nodes away, and others may use this cluster'
+  if (RUN.cluster === 'current') return 'it takes hold of nodes, and others may use this cluster'
   const { length } = await workerNodes()
   return length >= needed ? undefined : `it needs ${needed} nodes that take pods, not ${length}`
 }
@@ -81,7 +81,13 @@ export async function removeWorker(node: string): Promise<void> {
   await kubectl(['delete', 'node', node])
 }
 
-async function engine(args: readonly string[]): Promise<void> {
+/** Runs a command on a node as its administrator; what it printed. */
+export async function onNode(node: string, command: readonly string[]): Promise<string> {
+  return engine(['exec', node, ...command])
+}
+
+async function engine(args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runCommand('docker', args, { timeoutMs: 60_000 })
   if (code !== 0) throw new Error(`docker ${args.join(' ')} ended with ${code}\n${stdout}${stderr}`)
+  return stdout
 }

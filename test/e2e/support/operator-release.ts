@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { asDocumented } from './drills.ts'
-import { helm, kubectl } from './kubectl.ts'
+import { getObject, helm, kubectl } from './kubectl.ts'
 import { namespaceOf, OPERATOR_DEPLOYMENT, RUN, SCENARIOS } from './run.ts'
 import { waitFor } from './wait.ts'
 
@@ -65,6 +65,17 @@ export async function operatorLogs(lines: number): Promise<string> {
     '--prefix',
     '--ignore-errors',
   ])
+}
+
+/** Name of the pod whose operator acts: the one that the Lease names. */
+export async function actingOperator(): Promise<string> {
+  const what = { what: 'an operator that acts', timeoutMs: 60_000, periodMs: 100 }
+  return waitFor(what, async () => {
+    type Lease = { readonly spec: { readonly holderIdentity?: string } }
+    const lease = await getObject<Lease>(RUN.operatorNamespace, 'lease', 'raftbase-operator')
+    const pod = lease?.spec.holderIdentity?.split('_')[0] ?? ''
+    return pod === '' ? { notYet: lease } : pod
+  })
 }
 
 export async function operatorRolledOut(): Promise<void> {

@@ -17,6 +17,7 @@ export interface MemberStatus {
   readonly role?: string
   readonly healthy?: boolean
   readonly node?: string
+  readonly reason?: string
 }
 
 export interface RaftClusterObject {
@@ -49,8 +50,15 @@ export interface PodObject {
     readonly containerStatuses?: readonly {
       readonly restartCount: number
       readonly containerID?: string
+      readonly lastState?: { readonly terminated?: { readonly exitCode: number } }
     }[]
   }
+}
+
+export interface MemberReport {
+  readonly clusterId: string
+  readonly membershipEpoch: number
+  readonly members: readonly { readonly id: string; readonly role: string }[]
 }
 
 export class RaftCluster {
@@ -110,6 +118,18 @@ export class RaftCluster {
     type Claim = { readonly metadata: { readonly name: string } }
     const claims = await listObjects<Claim>(this.namespace, 'pvc', this.selector)
     return claims.map(({ metadata }) => metadata.name).toSorted()
+  }
+
+  /** What each member that runs says of itself; of a cluster without TLS. */
+  async memberStatuses(): Promise<readonly MemberReport[]> {
+    const pods = (await this.pods()).map(({ metadata }) => metadata.name)
+    const base = `/api/v1/namespaces/${this.namespace}/pods`
+    return Promise.all(
+      pods.map(async (pod) => {
+        const text = await kubectl(['get', '--raw', `${base}/${pod}:8080/proxy/v1/status`])
+        return JSON.parse(text) as MemberReport
+      }),
+    )
   }
 
   /** Resolves once every member is ready and the Ready condition says so. */
