@@ -1,11 +1,14 @@
 // The leader's pod is killed under writes: another member leads, `kubectl get raftclusters --watch` shows it within two
-// seconds, the pod comes back with its data and its identity, and nothing acknowledged is lost (F1).
+// seconds, the pod comes back with its data and its identity, and nothing acknowledged is lost (F1). Then the leader freezes,
+// and wakes as a follower (F6).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
 import { kubectl, WatchedCommand } from '../support/kubectl.ts'
 import { identities, RaftCluster } from '../support/raft-cluster.ts'
+import { cannotTakeNodes } from '../support/nodes.ts'
+import { PodProcess } from '../support/pod-process.ts'
 import { namespaceOf } from '../support/run.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -93,3 +96,51 @@ test.each([
     expect(after.status!.clusterId).toBe(before.status!.clusterId)
   },
 )
+
+/** A connection to a member that does not answer is given up after three seconds, and may lead to it again. */
+const FROZEN_GAP_MS_MAX = 15_000
+
+test('a leader that freezes is followed by another, and follows it when it wakes', async ({
+  skip,
+}) => {
+  const reason = await cannotTakeNodes('a leader that freezes', 1)
+  skip(reason !== undefined, reason)
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  const before = await cluster!.becomesReady()
+  const podsBefore = await cluster!.pods()
+  const { name, term } = before.status!.leader!
+  const writer = await ClusterWriter.start(NAMESPACE, 'demo')
+  await writer.mark()
+  const leader = await PodProcess.of(NAMESPACE, name)
+  const frozenMs = performance.now()
+  await leader.freeze()
+  try {
+    const without = await cluster!.shows('another leader', 30_000, ({ status }) => {
+      return status?.leader !== undefined && status.leader.term > term
+    })
+    console.info(
+      `${name} frozen: another shown after ${Math.round(performance.now() - frozenMs)} ms`,
+    )
+    expect(without.status!.leader!.name).not.toBe(name)
+    await writer.acknowledges(100)
+  } finally {
+    // Before its kubelet gives it up.
+    await leader.thaw()
+  }
+  const after = await cluster!.shows(`${name} to follow`, 60_000, ({ status }) => {
+    const member = status?.members?.find((one) => one.name === name)
+    return status?.phase === 'Healthy' && status.ready === '3/3' && member?.role === 'Follower'
+  })
+  await writer.acknowledges(50)
+  const { longestGapMs } = await writer.report()
+  console.info(`${await writer.verify()} writes there, longest gap ${longestGapMs} ms`)
+  await writer.stop()
+  expect(longestGapMs).toBeLessThan(FROZEN_GAP_MS_MAX)
+  expect(identities(after)).toEqual(identities(before))
+  const lives = (pods: typeof podsBefore) =>
+    pods.flatMap(({ metadata, status }) => [
+      metadata.uid,
+      status.containerStatuses?.[0]?.restartCount,
+    ])
+  expect(lives(await cluster!.pods())).toEqual(lives(podsBefore))
+})
