@@ -1,12 +1,13 @@
 // kubectl scale takes a cluster from one member to three, to five and back, under writes; half-way it is set back, the
-// operator is killed in the middle of it, and somebody scales the StatefulSet behind its back. Nothing acknowledged is lost
-// (faults.md F56).
+// operator is killed in the middle of it, new members find no node, and somebody scales the StatefulSet behind its back.
+// Nothing acknowledged is lost (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
 import { asDocumented, tryDocumented } from '../support/drills.ts'
 import { WatchedCommand } from '../support/kubectl.ts'
+import { cannotTakeNodes, cordon, uncordon, workerNodes } from '../support/nodes.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { condition, RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
 import { namespaceOf } from '../support/run.ts'
@@ -18,8 +19,10 @@ const GAP_MS_MAX = 5_000
 
 let cluster: RaftCluster | undefined
 let writer: ClusterWriter
+const cordoned: string[] = []
 
 afterAll(async () => {
+  for (const node of cordoned) await uncordon(node)
   await operatorRolledOut()
   await cluster?.delete()
 })
@@ -95,6 +98,30 @@ test('growing is set back half-way, and the operator is killed in the middle of 
   await killOperators()
   await has(3)
   await writer.acknowledges(50)
+  await writer.verify()
+})
+
+test('members that find no node are waited for without a harm, and taken back', async ({
+  skip,
+}) => {
+  const reason = await cannotTakeNodes('scaling without nodes', 1)
+  skip(reason !== undefined, reason)
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  await operatorRolledOut()
+  cordoned.push(...(await workerNodes()))
+  for (const node of cordoned) await cordon(node)
+  await scale(5)
+  const waiting = await cluster!.shows('two without a node', CHANGE_MS_MAX, ({ status }) => {
+    const pending = status?.members?.filter(({ reason: why }) => why === 'Unschedulable')
+    return pending?.length === 2
+  })
+  expect(waiting.status).toMatchObject({ votingMembers: 3, operation: { type: 'ScaleUp' } })
+  expect(condition(waiting, 'QuorumAvailable')?.status).toBe('True')
+  await writer.acknowledges(50)
+  await scale(3)
+  await has(3)
+  expect(await cluster!.volumes()).toEqual(['data-demo-0', 'data-demo-1', 'data-demo-2'])
+  for (const node of cordoned.splice(0)) await uncordon(node)
   await writer.verify()
 })
 
