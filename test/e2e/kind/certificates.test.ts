@@ -12,7 +12,7 @@ import { waitFor } from '../support/wait.ts'
 
 const NAMESPACE = namespaceOf('certificates')
 const LEAVES = ['peer', 'server', 'client', 'operator'] as const
-/** A kubelet looks at its Secrets about once a minute. */
+/** A kubelet looks at its Secrets about once a minute, those of a kind cluster of this run more often. */
 const IN_FORCE_MS_MAX = 180_000
 
 let cluster: RaftCluster | undefined

@@ -24,6 +24,8 @@ const KIND_CONFIG = JSON.stringify({
   nodes: [{ role: 'control-plane' }, { role: 'worker' }, { role: 'worker' }, { role: 'worker' }],
   // Apart from the defaults, which another cluster on this machine may have.
   networking: { podSubnet: '10.112.0.0/16', serviceSubnet: '10.113.0.0/16' },
+  // Instead of a minute: scenarios wait for changed Secrets and ConfigMaps to arrive.
+  kubeadmConfigPatches: [JSON.stringify({ kind: 'KubeletConfiguration', syncFrequency: '10s' })],
 })
 
 export async function setup(): Promise<(() => Promise<void>) | void> {
