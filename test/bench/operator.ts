@@ -52,6 +52,7 @@ async function measure(): Promise<void> {
   const [, cpuBefore] = await use()
   const requestsBefore = scene.requestCount
   const apiBefore = await apiRequests()
+  const passesBefore = await passes()
   await sleep(IDLE_MS)
   const [mib, cpuAfter] = await use()
   const seconds = IDLE_MS / 1000
@@ -60,7 +61,11 @@ async function measure(): Promise<void> {
   print(`resident memory, ${COUNT} clusters`, `${mib.toFixed(0)} MiB`, '<= 300 MB')
   print('CPU when nothing changes', `${cores.toFixed(3)} cores`, '<= 0.1')
   print('  members asked', `${((scene.requestCount - requestsBefore) / seconds).toFixed(1)}/s`, '')
-  print('  requests to the API server', String((await apiRequests()) - apiBefore), '')
+  const passed = (await passes()) - passesBefore
+  print('  passes', `${(passed / seconds).toFixed(1)}/s`, '')
+  print('  CPU per pass, all included', `${((1000 * cores * seconds) / passed).toFixed(2)} ms`, '')
+  const asked = (await apiRequests()) - apiBefore
+  print('  requests to the API server', `${((60 * asked) / seconds).toFixed(1)}/min`, '')
   print('status streams held open', String(scene.streamCount), String(COUNT * 3))
   await measureChanges()
   await churn()
@@ -71,6 +76,7 @@ async function measure(): Promise<void> {
 /** From the event of a new leader to the status of the RaftCluster, as a watcher would see it. */
 async function measureChanges(): Promise<void> {
   const delaysMs: number[] = []
+  const [apiBefore, [, cpuBefore]] = [await apiRequests(), await use()]
   for (let i = 0; i < CHANGES; i++) {
     const startMs = performance.now()
     const { leader, ...key } = scene.changeLeader((i * 7) % COUNT)
@@ -80,10 +86,14 @@ async function measureChanges(): Promise<void> {
     })
     delaysMs.push(performance.now() - startMs)
   }
+  const asked = (await apiRequests()) - apiBefore
+  const [, cpuAfter] = await use()
   delaysMs.sort((a, b) => a - b)
   const [median, worst] = [delaysMs[CHANGES / 2]!, delaysMs.at(-1)!]
   print('a new leader shows after, median', `${median.toFixed(0)} ms`, '< 1000 ms')
   print('a new leader shows after, worst', `${worst.toFixed(0)} ms`, '< 1000 ms')
+  print('  requests to the API server', `${(asked / CHANGES).toFixed(1)} each`, '')
+  print('  CPU', `${((1000 * (cpuAfter - cpuBefore)) / CHANGES).toFixed(0)} ms each`, '')
 }
 
 async function churn(): Promise<void> {
@@ -100,9 +110,17 @@ async function use(): Promise<[number, number]> {
   return [[...memory.values()][0]! / 2 ** 20, [...cpu.values()][0]!]
 }
 
-async function apiRequests(): Promise<number> {
-  const requests = await operator!.metric('raftbase_operator_api_requests_total')
-  return [...requests.values()].reduce((sum, count) => sum + count, 0)
+function apiRequests(): Promise<number> {
+  return total('raftbase_operator_api_requests_total')
+}
+
+function passes(): Promise<number> {
+  return total('raftbase_operator_reconcile_total')
+}
+
+async function total(metric: string): Promise<number> {
+  const counts = await operator!.metric(metric)
+  return [...counts.values()].reduce((sum, count) => sum + count, 0)
 }
 
 async function phases(): Promise<ReadonlyMap<string, number>> {
