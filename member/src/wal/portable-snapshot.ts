@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
 import { hasCode, RaftbaseError } from '../../../lib/errors.ts'
-import { flushed, removeIfPresent, withFile } from './files.ts'
+import { removeIfPresent, withFile } from './files.ts'
 import type { FileSystem } from './file-system.ts'
 import { Gatherer } from './gatherer.ts'
 import { SnapshotDecoder, type SnapshotHeader } from './snapshot-stream.ts'
@@ -113,14 +113,16 @@ export interface SaveOptions {
 
 /**
  * Verifies a file that arrives while writing it; durable when it resolves. When it rejects, nothing is left but what was there
- * before: INVALID_ARGUMENT (there is such a file), the decoder's codes, what `chunks` threw, NO_SPACE or DISK_FAILED.
+ * before: INVALID_ARGUMENT (there is such a file), the decoder's codes, what `chunks` threw, NO_SPACE or DISK_FAILED. With one
+ * exception: DISK_FAILED with `file` in its details means that the whole file is there, under a name that is not durable.
  */
 export async function savePortableSnapshot(options: SaveOptions): Promise<PortableSnapshot> {
   const { fs, path, temporary, chunks, onData } = options
   await refuseToReplace(options)
   const decoder = new PortableSnapshotDecoder()
+  let saved: PortableSnapshot
   try {
-    const saved = await withFile(await fs.open(temporary, 'create'), async (file) => {
+    saved = await withFile(await fs.open(temporary, 'create'), async (file) => {
       const gatherer = new Gatherer(file)
       for await (const chunk of chunks) {
         for (const data of decoder.push(chunk)) await onData?.(data)
@@ -133,11 +135,21 @@ export async function savePortableSnapshot(options: SaveOptions): Promise<Portab
     // Another one may have been saved meanwhile.
     await refuseToReplace(options)
     await fs.rename(temporary, path)
-    await flushed(() => fs.flushDirectory(dirname(path)))
-    return saved
   } catch (error) {
     await removeIfPresent(fs, temporary)
     throw error
+  }
+  await makeNameDurable(fs, path)
+  return saved
+}
+
+/** What it replaced is gone already: taking the new file away again would leave nothing of either. */
+async function makeNameDurable(fs: FileSystem, path: string): Promise<void> {
+  try {
+    await fs.flushDirectory(dirname(path))
+  } catch (cause) {
+    const message = 'the file is whole, but its name may not outlast a loss of power'
+    throw new RaftbaseError('DISK_FAILED', message, { details: { file: path }, cause })
   }
 }
 

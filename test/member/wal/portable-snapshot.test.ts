@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import type { RaftbaseError } from '../../../lib/errors.ts'
 import {
   PortableSnapshotDecoder,
   readPortableSnapshot,
@@ -122,6 +123,30 @@ describe('saving one', () => {
     }
   })
 
+  test.each([false, true])(
+    'that fails leaves what was there before, or says that the whole file is there; replacing: %s',
+    async (replaces) => {
+      const before = replaces ? ['older'] : []
+      const told: string[] = []
+      for (let number = 1; ; number++) {
+        const fs = await blankDisk()
+        if (replaces) await place(fs, PATH, Buffer.from('older'))
+        const first = fs.operationCount
+        fs.fault = (operation) =>
+          operation.number === first + number ? { type: 'error', code: 'DISK_FAILED' } : undefined
+        const failure = await save(fs, FILE, replaces).then(
+          () => undefined,
+          (error: unknown) => error as RaftbaseError,
+        )
+        if (failure === undefined && fs.operationCount < first + number) break
+        const isWhole = failure === undefined || failure.details['file'] === PATH
+        expect(filesOf(fs), `operation ${number}`).toEqual(isWhole ? [FILE.toString()] : before)
+        if (failure !== undefined && isWhole) told.push(failure.message)
+      }
+      expect(told).toEqual(['the file is whole, but its name may not outlast a loss of power'])
+    },
+  )
+
   test('is durable when it resolves', async () => {
     const fs = await blankDisk()
     await save(fs)
@@ -166,6 +191,11 @@ describe('saving one', () => {
     expect(other.names('/backups')).toEqual(['a.snap'])
   })
 })
+
+/** What the files there hold, whatever their names are. */
+function filesOf(fs: MemoryFileSystem): string[] {
+  return fs.names('/backups').map((name) => Buffer.from(fs.contents(`/backups/${name}`)).toString())
+}
 
 async function operationsOf(fault: MemoryFileSystem['fault']): Promise<number> {
   const fs = await blankDisk()
