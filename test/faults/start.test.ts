@@ -1,7 +1,10 @@
 // What a member refuses at its start, and whom it refuses as a peer: real processes, their exit codes and the line that
-// says what differs (faults.md F9, F30, promise 6).
+// says what differs or is damaged (faults.md F9, F25, F30, promises 5 and 6).
 
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import {
   eventually,
@@ -77,6 +80,76 @@ test('a data directory of another member or cluster is refused with what differs
   const otherToken = await refusal(c, member, { 'initial-cluster-token': 'another' })
   expect(otherToken.code).toBe(1)
   expect(otherToken.output).toContain('data directory belongs to another cluster')
+  c.start(member)
+  await c.agreedLeader()
+  expect(await (await fetch(`${member.api}/v1/kv/k`)).text()).toBe('v')
+})
+
+/** Every file below the directory, by name, with what is in it. */
+async function contentsOf(directory: string): Promise<Record<string, string>> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  const digests = files.map(async (file): Promise<[string, string]> => {
+    const path = join(file.parentPath, file.name)
+    return [
+      path,
+      createHash('sha256')
+        .update(await readFile(path))
+        .digest('hex'),
+    ]
+  })
+  return Object.fromEntries(await Promise.all(digests))
+}
+
+async function newestIn(directory: string, ending: string): Promise<string> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith(ending))
+  return join(directory, names.toSorted().at(-1)!)
+}
+
+/** The error that the process ended with, as it said itself. */
+function lastWord(output: string): { readonly code?: string; readonly details?: object } {
+  const line = output.split('\n').findLast((text) => text.includes('"level":"fatal"'))
+  const { err = {} } = JSON.parse(line ?? '{}') as { err?: object }
+  return err
+}
+
+test('damage ends a member without a membership file with the place, and it changes nothing (F25)', async () => {
+  cluster = await ProcessCluster.create(1, ['-snapshot-log-bytes=65536'])
+  const c = cluster
+  const member = c.members[0]!
+  c.startAll()
+  await c.agreedLeader()
+  const snapshots = join(member.dataDir, 'snap')
+  const value = 'v'.repeat(20_000)
+  await eventually('a snapshot', async () => {
+    const put = await fetch(`${member.api}/v1/kv/filler`, { method: 'PUT', body: value })
+    expect(put.status).toBe(200)
+    return (await readdir(snapshots)).some((name) => name.endsWith('.snap')) || undefined
+  })
+  expect(await putAndGet(member)).toBe('v')
+  await c.kill(member, 'SIGTERM')
+
+  const log = await newestIn(join(member.dataDir, 'wal'), '.wal')
+  const snapshot = await newestIn(snapshots, '.snap')
+  const offset = expect.any(Number) as number
+  for (const { file, code, at, told } of [
+    // One line of JSON, which is damaged as a whole.
+    { file: join(member.dataDir, 'member.json'), code: 'METADATA_CORRUPT', at: 30, told: {} },
+    { file: log, code: 'WAL_CORRUPT', at: 12_300, told: { offset } },
+    { file: snapshot, code: 'SNAPSHOT_CORRUPT', at: 10_000, told: { offset } },
+  ]) {
+    const whole = await readFile(file)
+    const damaged = Buffer.from(whole)
+    damaged[at]! ^= 0x55
+    await writeFile(file, damaged)
+    const before = await contentsOf(member.dataDir)
+    const { code: exitCode, output } = await refusal(c, member, {})
+    expect(exitCode, `${code}\n${output}`).toBe(1)
+    expect(lastWord(output)).toMatchObject({ code, details: { file, ...told } })
+    expect(await contentsOf(member.dataDir), `after ${code}`).toEqual(before)
+    await writeFile(file, whole)
+  }
+  // What was not touched is still what it was.
   c.start(member)
   await c.agreedLeader()
   expect(await (await fetch(`${member.api}/v1/kv/k`)).text()).toBe('v')
