@@ -25,6 +25,7 @@ export interface MemberStatus {
   readonly lastIndex: number
   readonly persistedIndex: number
   readonly revision: number
+  readonly compactRevision: number
   readonly snapshotIndex: number
   readonly ready: boolean
   readonly residentBytes: number
