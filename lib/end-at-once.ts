@@ -19,6 +19,15 @@ export function endAtOnce(): never {
 }
 
 /**
+ * Never returns: an exit with this code, or without one as `endAtOnce` does it while something is under way with files. For whoever
+ * cannot let anything else of the process run on to find out whether it comes back.
+ */
+export function exitAtOnce(code: number): never {
+  if (isPoolBusy()) endAtOnce()
+  process.exit(code)
+}
+
+/**
  * Resolves when an exit has nothing to wait for; ends the process as `endAtOnce` does if what is under way with files does not
  * come back. For whoever wants an exit code but not at any price.
  */

@@ -2,7 +2,7 @@
 // one ends the process at once; whatever nobody caught is logged and ends it too. Only this file listens to signals.
 
 import { systemClock, type Timers } from './clock.ts'
-import { readyToExit } from './end-at-once.ts'
+import { exitAtOnce, readyToExit } from './end-at-once.ts'
 import { hasCode, RaftbaseError } from './errors.ts'
 import { EXIT_CLEAN, EXIT_FAILED } from './exit-codes.ts'
 import type { Logger } from './logger.ts'
@@ -111,10 +111,10 @@ export async function runProcess(options: RunOptions): Promise<number> {
     const failed = starting.then((running) => running.failed)
     ending = await Promise.race([stopWanted, failed])
   } catch (error) {
-    return fail(options, error, 'start failed')
+    return failInTime(options, error, 'start failed')
   }
   if (ending instanceof Error) {
-    if (isIntendedEnd?.(ending) !== true) return fail(options, ending, 'failed')
+    if (isIntendedEnd?.(ending) !== true) return failInTime(options, ending, 'failed')
     options.onFailure?.(ending)
     log.info({ err: ending }, 'stopping')
   } else {
@@ -154,6 +154,17 @@ async function stopInTime(options: RunOptions, starting: Promise<Running>): Prom
   return code
 }
 
+/** The disk may hang beside whatever failed, and then an exit would never come. */
+async function failInTime(
+  options: RunOptions,
+  err: unknown,
+  message: 'start failed' | 'failed',
+): Promise<number> {
+  const code = fail(options, err, message)
+  await readyToExit(options.timers)
+  return code
+}
+
 function fail(
   { log, onFailure }: RunOptions,
   err: unknown,
@@ -187,7 +198,8 @@ function exitOnUncaught({ log, onFailure }: RunOptions): void {
   process.on('uncaughtException', (err, origin) => {
     log.fatal({ err, origin }, 'uncaught error')
     onFailure?.(err)
-    process.exit(EXIT_FAILED)
+    // Nothing of it runs on after a bug, not even until a write has come back.
+    exitAtOnce(EXIT_FAILED)
   })
 }
 

@@ -12,6 +12,11 @@ import { freePorts } from '../../support/process-cluster.ts'
 
 const MAIN = fileURLToPath(new URL('../../../member/raftbase.js', import.meta.url))
 
+/** As an import names it. */
+function source(path: string): string {
+  return JSON.stringify(new URL(path, import.meta.url).href)
+}
+
 let directory: string
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'raftbase-end-'))
@@ -83,7 +88,7 @@ test('the end does not wait for what the pool of threads has under way, as an ex
   const ending = (end: string) => {
     const program = `
       import { open } from 'node:fs'
-      import { endAtOnce } from ${JSON.stringify(new URL('../../../lib/end-at-once.ts', import.meta.url).href)}
+      import { endAtOnce } from ${source('../../../lib/end-at-once.ts')}
       open(${JSON.stringify(fifo)}, 'r', () => undefined)
       setTimeout(() => { ${end} }, 50)`
     const args = ['--input-type=module', '--eval', program]
@@ -91,4 +96,34 @@ test('the end does not wait for what the pool of threads has under way, as an ex
   }
   expect(ending('process.exit(1)')).toBe('SIGTERM')
   expect(ending('endAtOnce()')).toBe('SIGKILL')
+})
+
+test('a process that fails, or throws what nobody caught, ends with its code, and ends while a disk hangs', () => {
+  const fifo = join(directory, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const ending = (isHung: boolean, start: string) => {
+    const program = `
+      import { open } from 'node:fs'
+      import { systemTimers } from ${source('../../../lib/clock.ts')}
+      import { runProcess } from ${source('../../../lib/lifecycle.ts')}
+      import { createLogger } from ${source('../../../lib/logger.ts')}
+      if (${isHung}) open(${JSON.stringify(fifo)}, 'r', () => undefined)
+      const start = async () => { ${start} }
+      const log = createLogger({ level: 'fatal' })
+      process.exit(await runProcess({ log, timers: systemTimers, start, stopTimeoutMs: 1000 }))`
+    const args = ['--input-type=module', '--eval', program]
+    const { status, signal } = spawnSync(process.execPath, args, {
+      timeout: 10_000,
+      killSignal: 'SIGTERM',
+      stdio: 'ignore',
+    })
+    return status ?? signal
+  }
+  const failing = "return { stop: async () => {}, failed: Promise.resolve(new Error('x')) }"
+  const refused = "throw new Error('x')"
+  const uncaught = "setTimeout(() => { throw new Error('x') }, 20); return new Promise(() => {})"
+  const ends = [failing, refused, uncaught]
+  expect(ending(false, uncaught)).toBe(1)
+  expect(ending(false, failing)).toBe(1)
+  expect(ends.map((start) => ending(true, start))).toEqual(['SIGKILL', 'SIGKILL', 'SIGKILL'])
 })
