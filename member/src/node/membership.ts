@@ -106,18 +106,13 @@ export class Membership {
    * up), INVALID_ARGUMENT, NO_LEADER: it did not happen and will not; or with OUTCOME_UNKNOWN: ask again.
    */
   async change(change: MembershipChange, call: MembershipCall): Promise<MembershipResult> {
-    const { driver, id, origin, proposals, confirm } = this.#options
-    if (driver.leader !== id || driver.raft.role !== 'leader') {
-      throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
-        details: { leader: driver.leader },
-      })
+    const { driver, origin, proposals, confirm } = this.#options
+    this.#mustLead()
+    if (this.#needsNews(change)) {
+      await confirm(call)
+      this.#mustLead()
     }
-    if (this.#isSo(change)) {
-      // Who has come or gone stays so, and an old memory of it is as good as a new one. Peer URLs change to and fro: a leader
-      // that was replaced and has not heard of it must not answer from what it remembers.
-      if (change.type === 'update') await confirm(call)
-      if (this.#isSo(change)) return this.#now()
-    }
+    if (this.#isSo(change)) return this.#now()
     this.#mustBeCurrent(call.expectedEpoch)
     const changes = this.#changesOf(change)
     this.#mustKeepMajority(changes)
@@ -130,6 +125,26 @@ export class Membership {
     })
     if ('refused' in done) throw this.#refusal(done.refused, changes)
     return done.answer
+  }
+
+  #mustLead(): void {
+    const { driver, id } = this.#options
+    if (driver.leader === id && driver.raft.role === 'leader') return
+    throw new RaftbaseError('NOT_LEADER', 'this member does not lead', {
+      details: { leader: driver.leader },
+    })
+  }
+
+  /**
+   * Whether the answer depends on what a leader may not know that is new, or that was replaced and has not heard of it. Who has
+   * come or gone stays so, and an old memory of it is as good as a new one. Of whom it has never heard it knows nothing, and peer
+   * URLs change to and fro.
+   */
+  #needsNews(change: MembershipChange): boolean {
+    const { members, removed } = this.#options.stateMachine()
+    if (change.type === 'addLearner') return this.#holderOf(change, change.name) !== undefined
+    if (idsOf(change).some((id) => !members.has(id) && !removed.has(id))) return true
+    return change.type === 'update'
   }
 
   #now(): MembershipResult {
@@ -240,12 +255,19 @@ export class Membership {
     { id, peerUrls }: { readonly id: MemberId; readonly peerUrls: readonly string[] },
     name: string,
   ): void {
+    const other = this.#holderOf({ id, peerUrls }, name)
+    if (other !== undefined) throw invalid('peerUrls', `URLs that are not those of ${other.name}`)
+  }
+
+  #holderOf(
+    { id, peerUrls }: { readonly id: MemberId; readonly peerUrls: readonly string[] },
+    name: string,
+  ): MemberRecord | undefined {
     const { members } = this.#options.stateMachine()
-    for (const other of members.values()) {
-      if (other.id === id || other.name === name) continue
-      if (!other.peerUrls.some((url) => peerUrls.includes(url))) continue
-      throw invalid('peerUrls', `URLs that are not those of ${other.name}`)
-    }
+    return [...members.values()].find((other) => {
+      if (other.id === id || other.name === name) return false
+      return other.peerUrls.some((url) => peerUrls.includes(url))
+    })
   }
 
   #mustBeCaughtUp(id: MemberId): void {
@@ -317,6 +339,18 @@ function safeOrder(silent: readonly string[]): string {
   if (silent.length === 0) return 'add another member and promote it first'
   const names = silent.join(', ')
   return `bring ${names} back first, or give up a dead one by replacing or removing it, then ask again`
+}
+
+/** Of whom it says that they are there. */
+function idsOf(change: Exclude<MembershipChange, { type: 'addLearner' }>): readonly MemberId[] {
+  switch (change.type) {
+    case 'promote':
+      return change.ids
+    case 'replace':
+      return [change.removed, change.promoted]
+    default:
+      return [change.id]
+  }
 }
 
 function recordOf({ id, name, peerUrls }: MembershipChange & { type: 'addLearner' }): MemberRecord {

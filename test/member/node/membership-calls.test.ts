@@ -253,6 +253,28 @@ test('what a leader that was cut off believes to be so is not answered as done',
   expect(['NO_LEADER', 'TIMEOUT']).toContain(((await answer) as { code?: string }).code)
 })
 
+test.each([
+  { type: 'remove', id: NEW_ID },
+  { type: 'promote', ids: [NEW_ID] },
+  { type: 'update', id: NEW_ID, peerUrls: ['http://moved:2380'] },
+] as const)(
+  'a leader that was cut off says nothing for certain of whom it has not heard of: $type',
+  async (change) => {
+    const cluster = await MemberCluster.started({ count: 3 })
+    const old = cluster.leader
+    cluster.network.isolate(old.id)
+    // As if somebody had just been added through the next leader: this one would call a removal done, and the others wrong.
+    const answer = old.member!.membership.change(change, { timeoutMs: 800 }).then(
+      () => 'done',
+      (error: unknown) => error,
+    )
+    await cluster.pass(1500)
+    expect(['NO_LEADER', 'TIMEOUT', 'NOT_LEADER']).toContain(
+      ((await answer) as { code?: string }).code,
+    )
+  },
+)
+
 test('an address of another member, or a member that there is not, is no update', async () => {
   const cluster = await MemberCluster.started({ count: 3 })
   const [one, other] = cluster.hosts
