@@ -7,6 +7,8 @@ import type { MemberNode } from '../node/member-node.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 const HEADER_TIMEOUT_MS = 5_000
+/** How often the two above are looked at. */
+const TIMEOUT_CHECK_MS = 1_000
 const IDLE_TIMEOUT_MS = 60_000
 const CONNECTIONS_MAX = 1_000
 const HEADER_BYTES_MAX = 16 * 1024
@@ -31,6 +33,7 @@ export function createClientServer(options: {
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: HEADER_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       maxHeaderSize: HEADER_BYTES_MAX,
     },

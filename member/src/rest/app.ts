@@ -113,6 +113,7 @@ class RestApp {
       admission,
       ledger: this.#ledger,
       limits,
+      timers,
       isClosing: () => this.#isClosing,
     })
     this.#metrics = registerRestMetrics(metrics, {
@@ -259,7 +260,8 @@ class RestApp {
       contentType: scope.contentType,
       body: ({ limitBytes, overheadBytes }) => {
         const bodyBytesMax = limitBytes - overheadBytes
-        return readBody({ scope, ledger: this.#ledger, bodyBytesMax, limitBytes })
+        const options = { scope, ledger: this.#ledger, bodyBytesMax, limitBytes }
+        return this.#gate.receive(scope, () => readBody(options))
       },
       options: () => {
         const range = { minMs: limits.deadlineMsMin, maxMs: limits.deadlineMsMax }

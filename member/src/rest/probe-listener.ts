@@ -17,6 +17,8 @@ import {
 } from './health.ts'
 
 const REQUEST_TIMEOUT_MS = 5_000
+/** How often that is looked at. */
+const TIMEOUT_CHECK_MS = 1_000
 const IDLE_TIMEOUT_MS = 30_000
 const CONNECTIONS_MAX = 256
 const HEADER_BYTES_MAX = 8 * 1024
@@ -45,6 +47,7 @@ export function createProbeServer(options: {
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       maxHeaderSize: HEADER_BYTES_MAX,
     },

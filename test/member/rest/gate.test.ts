@@ -7,6 +7,11 @@ import { listen, metric, RawClient, send, testApp, until } from './support.ts'
 
 const ONE = { ...admissionLimits(1000), runningMin: 1, runningMax: 1, runningStart: 1 }
 
+/** All of a PUT but the last two bytes of its body. */
+function beginOfPut(key: string): string {
+  return `PUT /v1/kv/${key} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n1`
+}
+
 function codeIn(text: string): unknown {
   return (JSON.parse(text.slice(text.indexOf('{'))) as { code: string }).code
 }
@@ -90,6 +95,32 @@ test('whoever goes away while waiting is never carried out', async () => {
   await first
   await until(() => admission.running === 0 && admission.waiting === 0)
   expect((await send(port, 'GET', '/v1/kv/b')).status).toBe(404)
+})
+
+test('a body that is slow to arrive keeps no place, and waits in line when it is there (X3)', async () => {
+  const { app, node, admission } = testApp({}, ONE)
+  const port = await listen(app)
+  const slow = ['a', 'b', 'c'].map((key) => new RawClient(port).send(beginOfPut(key)))
+  await until(() => admission.running === 1)
+  expect((await send(port, 'PUT', '/v1/kv/d', Buffer.from('4'))).status).toBe(200)
+  await until(() => admission.running === 0 && admission.waiting === 0)
+  // All of it has come, and somebody else is being served: it waits.
+  node.mode = 'stuck'
+  const first = send(port, 'GET', '/v1/kv/d?timeout=300ms')
+  await node.waiting(1)
+  slow[0]!.send('11')
+  await until(() => admission.waiting === 1)
+  // One of them goes while it waits.
+  slow[1]!.send('11')
+  await until(() => admission.waiting === 2)
+  slow[1]!.socket.destroy()
+  node.mode = 'normal'
+  expect((await first).status).toBe(504)
+  expect(await slow[0]!.untilReceived(/"revision"/)).toContain('200')
+  slow[2]!.send('11')
+  expect(await slow[2]!.untilReceived(/"revision"/)).toContain('200')
+  expect((await send(port, 'GET', '/v1/kv/b')).status).toBe(404)
+  await until(() => admission.running === 0 && admission.waiting === 0)
 })
 
 test('whoever looks after the member does not wait in line', async () => {
