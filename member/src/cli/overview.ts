@@ -59,6 +59,9 @@ function groupHelp(group: string, table: CommandTable): string {
 
 Usage:
 ${usageLines(commands.map(({ name, summary }) => [name, summary]))}
+Example:
+  ${commands[0]!.example}
+
 "raftbase help ${commands[0]!.name}" tells more of a command.
 `
 }
