@@ -9,6 +9,7 @@ import { ERROR_CODES } from '../lib/errors.ts'
 import { Registry } from '../lib/metrics.ts'
 import { registerProcessMetrics } from '../lib/process-metrics.ts'
 import { NodeMetrics } from '../member/src/metrics.ts'
+import { ClusterCounts } from '../operator/src/cluster-counts.ts'
 import { OperatorMetrics, registerOperatorFigures } from '../operator/src/metrics.ts'
 import { registerExpiry } from '../member/src/security.ts'
 import { registerRestMetrics } from '../member/src/rest/metrics.ts'
@@ -32,11 +33,13 @@ const REGISTRARS: readonly ((registry: Registry) => void)[] = [
   },
   (registry) => {
     new OperatorMetrics(registry, { clock: systemClock, version: '0' }).informer('Pod')
+    new ClusterCounts(registry).denied('Quorum')
     registerOperatorFigures(registry, {
       isLeader: unread,
       queueDepth: unread,
       openStreams: unread,
       clusters: unread,
+      wallMs: unread,
     })
   },
 ]

@@ -110,6 +110,7 @@ export class NodeMetrics implements NodeObserver {
       'Memory behind the state, off the heap.',
       (s) => s.stateBytes,
     )
+    this.#observeSpace(member)
     gauge('raftbase_transport_connected_peers', 'Peers with both connections open.', (s) => {
       return s.peers.filter((peer) => peer.connected).length
     })
@@ -118,6 +119,34 @@ export class NodeMetrics implements NodeObserver {
       () => member.pendingCount,
     )
     this.#observeAdmission(member)
+  }
+
+  /** Absent where it is not known, or there is no such limit. */
+  #observeSpace(member: ObservedMember): void {
+    const known = (
+      name: string,
+      help: string,
+      read: (status: NodeStatus) => number | undefined,
+    ): void => {
+      this.#registry.gaugeFrom({ name, help }, () => {
+        const value = read(member.status())
+        return value === undefined ? [] : [{ labels: [], value }]
+      })
+    }
+    known('raftbase_node_quota_bytes', 'The space quota in force.', (s) => s.quotaBytes)
+    known('raftbase_node_quota_used_bytes', 'What counts against the space quota.', (s) =>
+      s.isLogRead ? s.quotaUsedBytes : undefined,
+    )
+    known(
+      'raftbase_node_disk_size_bytes',
+      'Size of the file system that the data is on.',
+      (s) => s.disk?.sizeBytes,
+    )
+    known(
+      'raftbase_node_disk_free_bytes',
+      'Free of the file system that the data is on.',
+      (s) => s.disk?.freeBytes,
+    )
   }
 
   #observeAdmission({ admission }: ObservedMember): void {

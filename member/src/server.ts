@@ -16,6 +16,7 @@ import { randomId, systemPrng } from '../../lib/prng.ts'
 import { registerProcessMetrics } from '../../lib/process-metrics.ts'
 import type { HostPort, ListenAddress } from './address.ts'
 import type { MemberConfig } from './config.ts'
+import { DiskSpace } from './disk-space.ts'
 import { createClientServer } from './gateway/client-listener.ts'
 import { checkLimits, clientConnectionsMax, HAND_OVER_TIMEOUT_MS } from './limits.ts'
 import type { DynamicSettings, LiveConfig } from './live-config.ts'
@@ -96,6 +97,7 @@ async function openAll(options: OpenOptions): Promise<void> {
     timers: systemTimers,
   })
   if (live !== undefined) await followConfig(live, host, lifecycle)
+  await followDisk(config, host, lifecycle)
   const metrics = new NodeMetrics(registry)
   metrics.observe(host)
   const security = await lifecycle.start({
@@ -149,6 +151,23 @@ function followConfig(live: LiveConfig, host: MemberHost, lifecycle: Lifecycle):
     name: 'configuration',
     open: () => live.start(),
     close: async () => live.stop(),
+  })
+}
+
+function followDisk(
+  { dataDir }: MemberConfig,
+  host: MemberHost,
+  lifecycle: Lifecycle,
+): Promise<DiskSpace> {
+  const disk = new DiskSpace({ directory: dataDir, timers: systemTimers })
+  host.reportDisk(() => disk.room)
+  return lifecycle.start({
+    name: 'disk space',
+    open: async () => {
+      disk.start()
+      return disk
+    },
+    close: async () => disk.stop(),
   })
 }
 

@@ -29,6 +29,8 @@ export interface OperatorConfig {
   readonly memberRepository: string
   /** Whether the operator has the right to read nodes and volumes. */
   readonly readsNodes: boolean
+  /** Where the documents lie; no slash at the end. */
+  readonly docsUrl: string
   readonly metricsListen: { readonly host: string; readonly port: number }
   readonly workers: number
   readonly kubeQps: number
@@ -80,6 +82,7 @@ export function loadOperatorConfig(sources: ConfigSources): LoadedConfig {
     watchNamespaces: reader.read('watch-namespaces', undefined, parseLabels),
     memberRepository: reader.read('member-image', 'raftbase/member', parseRepository),
     readsNodes: reader.read('read-nodes', false, parseFlag),
+    docsUrl: reader.read('docs-url', 'docs', parseDocsUrl),
     metricsListen: reader.read('metrics-addr', { host: '::', port: 8080 }, parseListen),
     workers: reader.read('workers', 4, integerIn(1, 64)),
     kubeQps: reader.read('kube-qps', 50, integerIn(1, 1000)),
@@ -171,6 +174,12 @@ function parseText(text: string): string | undefined {
 function parseFlag(text: string): boolean | undefined {
   if (text === 'true' || text === 'false') return text === 'true'
   return undefined
+}
+
+/** What is cut from a terminal has to be the whole of it. */
+function parseDocsUrl(text: string): string | undefined {
+  const isSound = /^[!-~]{1,200}$/.test(text) && !/[?#()<>"\\]/.test(text)
+  return isSound ? text.replace(/\/+$/, '') || undefined : undefined
 }
 
 function parseLabel(text: string): string | undefined {

@@ -20,6 +20,7 @@ export interface OperatorFigures {
   readonly openStreams: () => number
   /** RaftClusters as the cache has them. */
   readonly clusters: () => readonly KubeObject[]
+  readonly wallMs: () => number
 }
 
 interface InformerState {
@@ -188,6 +189,11 @@ export function registerOperatorFigures(registry: Registry, figures: OperatorFig
     },
     figures.openStreams,
   )
+  registerClusterFigures(registry, figures)
+}
+
+/** What the statuses of RaftClusters say, as the cache has them. */
+function registerClusterFigures(registry: Registry, figures: OperatorFigures): void {
   const perCluster = (
     rest: string,
     help: string,
@@ -232,6 +238,14 @@ export function registerOperatorFigures(registry: Registry, figures: OperatorFig
         SHOWN_CONDITIONS.has(type) ? [[[type, status, reason], 1] as const] : [],
       ),
   })
+  perCluster('cluster_operation_seconds', 'How long the step that is under way has taken so far.', {
+    labels: ['type', 'step'],
+    read: ({ operation }) => {
+      if (operation === undefined) return []
+      const { type, step, sinceMs } = operation
+      return [[[type, step], Math.max(0, (figures.wallMs() - sinceMs) / 1000)]]
+    },
+  })
   perCluster('cluster_out_of_date_pods', 'Pods that do not run the current template yet.', {
     read: ({ podCount, updatedCount }) =>
       podCount === undefined || updatedCount === undefined ? [] : [[[], podCount - updatedCount]],
@@ -255,6 +269,10 @@ interface StatusFields {
   readonly updatedCount: number | undefined
   readonly conditions: readonly Readonly<Record<'type' | 'status' | 'reason', string>>[]
   readonly members: readonly { readonly role: string; readonly isHealthy: boolean }[]
+  /** What is under way, and since when its step is. */
+  readonly operation:
+    | { readonly type: string; readonly step: string; readonly sinceMs: number }
+    | undefined
 }
 
 /** A status is data from outside: what is not what it should be is left out. */
@@ -263,6 +281,7 @@ function statusOf(object: KubeObject): StatusFields {
   const { phase, votingMembers, replicas, updatedReplicas, members, conditions } = status
   return {
     phase: typeof phase === 'string' ? phase : undefined,
+    operation: operationOf(recordOf(status['operation'])),
     voterCount: typeof votingMembers === 'number' ? votingMembers : undefined,
     podCount: typeof replicas === 'number' ? replicas : undefined,
     updatedCount: typeof updatedReplicas === 'number' ? updatedReplicas : undefined,
@@ -278,6 +297,14 @@ function statusOf(object: KubeObject): StatusFields {
       return { role: typeof role === 'string' ? role : 'Unknown', isHealthy: healthy === true }
     }),
   }
+}
+
+function operationOf(record: Readonly<Record<string, unknown>>): StatusFields['operation'] {
+  const { type, step, startedAt, stepStartedAt = startedAt } = record
+  const sinceMs = typeof stepStartedAt === 'string' ? Date.parse(stepStartedAt) : Number.NaN
+  if (typeof type !== 'string' || typeof step !== 'string' || Number.isNaN(sinceMs))
+    return undefined
+  return { type, step, sinceMs }
 }
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {

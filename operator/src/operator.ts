@@ -9,6 +9,7 @@ import { randomId, systemPrng } from '../../lib/prng.ts'
 import { registerProcessMetrics } from '../../lib/process-metrics.ts'
 import { RAFT_CLUSTERS } from './api/resource-types.ts'
 import type { ObjectKey } from './api/kube-object.ts'
+import { ClusterCounts } from './cluster-counts.ts'
 import type { OperatorConfig } from './config.ts'
 import { Controller } from './controller/controller.ts'
 import { LeaderElection } from './controller/leader-election.ts'
@@ -117,7 +118,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
   const streams = new StatusStreams({ timers, trust, prng, log, enqueue })
   const onOutcome = (outcome: 'written' | 'dropped') => metrics.eventEnded(outcome)
   const recorder = new EventWriter({ api, clock, log, instance: config.identity, onOutcome })
-  const render = { memberRepository: config.memberRepository }
+  const render = { memberRepository: config.memberRepository, docsUrl: config.docsUrl }
   const reconciler: Reconciler = new ClusterReconciler({
     api,
     caches,
@@ -130,6 +131,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     timers,
     log,
     render,
+    counts: new ClusterCounts(registry),
     readsNodes: config.readsNodes,
   })
   registerOperatorFigures(registry, {
@@ -137,6 +139,7 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
     queueDepth: () => controller.queue.depth,
     openStreams: () => streams.openCount,
     clusters: () => caches.of(RAFT_CLUSTERS).list(),
+    wallMs: () => clock.wallMs(),
   })
   return {
     client,

@@ -54,6 +54,13 @@ export const OPERATOR_SETTINGS = [
     accepted: 'true or false',
   },
   {
+    name: 'docs-url',
+    aliases: [],
+    help: 'where the documents lie that conditions and events of RaftClusters point at',
+    fallback: 'docs, the folder of the sources',
+    accepted: 'a URL or path of at most 200 characters, without spaces, ? and #',
+  },
+  {
     name: 'metrics-addr',
     aliases: [],
     help: 'address of /healthz, /readyz and /metrics; :PORT means every address',

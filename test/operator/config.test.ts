@@ -38,6 +38,7 @@ describe('defaults', () => {
       namespace: undefined,
       watchNamespaces: undefined,
       memberRepository: 'raftbase/member',
+      docsUrl: 'docs',
       readsNodes: false,
       metricsListen: { host: '::', port: 8080 },
       workers: 4,
@@ -111,6 +112,29 @@ describe('values', () => {
     ['', false],
   ])('-member-image %j is accepted: %j', (text, isAccepted) => {
     expect(load([`-member-image=${text}`]).kind).toBe(isAccepted ? 'config' : 'refused')
+  })
+})
+
+describe('where the documents lie', () => {
+  test.each([
+    ['https://git.example.org/raftbase/docs', 'https://git.example.org/raftbase/docs'],
+    ['https://git.example.org/raftbase/docs/', 'https://git.example.org/raftbase/docs'],
+    ['docs', 'docs'],
+  ])('-docs-url %s', (text, docsUrl) => {
+    expect(configOf(['-docs-url', text]).docsUrl).toBe(docsUrl)
+  })
+
+  test.each([
+    '',
+    '/',
+    'a b',
+    'https://x.org/docs#top',
+    'https://x.org/?page=docs',
+    'x'.repeat(201),
+  ])('-docs-url %j is refused', (text) => {
+    expect(problemsOf([`-docs-url=${text}`])).toEqual([
+      '-docs-url has a value that is not accepted',
+    ])
   })
 })
 

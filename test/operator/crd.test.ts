@@ -10,6 +10,8 @@ import { PHASES } from '../../operator/src/api/raft-cluster.ts'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import { eventually } from '../support/process-cluster.ts'
 import { merge } from './support/observation.ts'
+import { printedTable } from './support/printed-table.ts'
+import { CHANGES } from './support/spec-changes.ts'
 import { TLS_ACCEPTED, TLS_CHANGES, TLS_REFUSED } from './support/tls-specs.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -188,56 +190,6 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
   ['an unknown budget', { disruption: { pdb: 'Maybe' } }, /Unsupported value/],
 ]
 
-/** Changes of a cluster that has formed: from a spec by a patch, refused with a sentence or accepted. */
-const CHANGES: readonly (readonly [string, Json, Json, RegExp | undefined])[] = [
-  ['the next minor version', {}, { version: '0.2.0' }, undefined],
-  ['a version two minors further', {}, { version: '0.3.0' }, /at most one minor version at a time/],
-  ['another major version', {}, { version: '1.0.0' }, /at most one minor version at a time/],
-  ['an older version', { version: '0.2.0' }, { version: '0.1.0' }, /go back only within its minor/],
-  ['more members', {}, { replicas: 5 }, undefined],
-  ['a smaller cluster', {}, { replicas: 1 }, undefined],
-  ['a larger volume', {}, { storage: { size: '16Gi' } }, /size cannot be changed yet/],
-  ['a smaller volume', {}, { storage: { size: '4Gi' } }, /size cannot be changed yet/],
-  ['the same size in other words', {}, { storage: { size: '8192Mi' } }, undefined],
-  [
-    'another storage class',
-    { storage: { storageClassName: 'a' } },
-    { storage: { storageClassName: 'b' } },
-    /storageClassName cannot be changed/,
-  ],
-  [
-    'a storage class set',
-    {},
-    { storage: { storageClassName: 'b' } },
-    /storageClassName cannot be changed/,
-  ],
-  [
-    'a storage class unset',
-    { storage: { storageClassName: 'a' } },
-    { storage: { storageClassName: null } },
-    /storageClassName cannot be changed/,
-  ],
-  [
-    'a cluster domain set',
-    {},
-    { clusterDomain: 'x.org' },
-    /clusterDomain is part of every peer URL/,
-  ],
-  [
-    'another cluster domain',
-    { clusterDomain: 'x.org' },
-    { clusterDomain: 'y.org' },
-    /clusterDomain is part of every peer URL/,
-  ],
-  ['what happens to volumes', {}, { storage: { whenDeleted: 'Delete' } }, undefined],
-  ['resources', {}, { resources: { limits: { memory: '1Gi' } } }, undefined],
-  ['scheduling', {}, { scheduling: { antiAffinity: 'None' } }, undefined],
-  ['timing', {}, { raft: { electionTimeout: '2s' } }, undefined],
-  ['the repository', {}, { image: { repository: 'mirror.example.org/member' } }, undefined],
-  ['Services', {}, { services: { leader: { enabled: true } } }, undefined],
-  ['pause and protection', {}, { paused: true, deletionProtection: true }, undefined],
-]
-
 /** What the definition says needs no server. */
 describe('the definition of RaftCluster', () => {
   const version = (CRD['spec'] as { versions: readonly Json[] }).versions[0]!
@@ -367,6 +319,25 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
     expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
   })
 
+  test.each([
+    ['the version before', '0.1.0', undefined],
+    ['a correction of the new one', '0.2.1', undefined],
+    ['the next minor version', '0.3.0', /the last change of version is not final yet/],
+    ['the next minor version of another sort', '0.3.0-rc.1', /is not final yet/],
+  ])('may take %s as long as an upgrade is not final', async (_what, version, says) => {
+    const object = resource({ version: '0.2.0' })
+    const { name } = object['metadata'] as { name: string }
+    await create(object)
+    await setStatus(name, { clusterId: '0123456789abcdef', rollbackVersion: '0.1.0' })
+    // Everything else may change meanwhile.
+    expect((await change(name, { paused: true })).status).toBe(200)
+    const answer = await change(name, { version })
+    expect(answer.status).toBe(says === undefined ? 200 : 422)
+    expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
+    await setStatus(name, { rollbackVersion: null })
+    expect((await change(name, { version: '0.3.0' })).status).toBe(version === '0.1.0' ? 422 : 200)
+  })
+
   test('may have its version corrected until it has formed', async () => {
     const object = resource({ version: '9.9.9' })
     const { name } = object['metadata'] as { name: string }
@@ -417,7 +388,7 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
       conditions,
     })
     expect(set.body['message'] ?? set.status).toBe(200)
-    const { columns, cells } = await table(server, name)
+    const { columns, cells } = await printedTable(server, `${PATH}/${name}`)
     expect(columns).toEqual([
       'Name',
       'Ready',
@@ -478,23 +449,3 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
     }
   })
 })
-
-/** As kubectl asks for it; columns of `-o wide` are marked. */
-async function table(
-  server: ApiServer,
-  name: string,
-): Promise<{ readonly columns: readonly string[]; readonly cells: readonly unknown[] }> {
-  const answer = await server.request('GET', `${PATH}/${name}`, {
-    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
-  })
-  const { columnDefinitions, rows } = answer.body as unknown as {
-    columnDefinitions: readonly { name: string; priority: number }[]
-    rows: readonly { cells: readonly unknown[] }[]
-  }
-  return {
-    columns: columnDefinitions.map(({ name: title, priority }) =>
-      priority === 0 ? title : `${title}*`,
-    ),
-    cells: rows[0]!.cells,
-  }
-}

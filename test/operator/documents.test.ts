@@ -1,10 +1,13 @@
-// docs/operator.md says of every field, condition, reason, event and status what there is, neither more nor less.
+// docs/operator.md says of every field, condition, reason, event and status what there is, neither more nor less, and what a
+// message points at is there.
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { CONDITION_REASONS } from '../../operator/src/api/conditions.ts'
 import { EVENT_REASONS } from '../../operator/src/api/event-reasons.ts'
+import { GATES } from '../../operator/src/api/gates.ts'
+import { pointerTo } from '../../operator/src/api/pointers.ts'
 import { PHASES } from '../../operator/src/api/raft-cluster.ts'
 
 type Schema = Readonly<{ properties?: Record<string, Schema> }>
@@ -16,8 +19,8 @@ function read(path: string): string {
 const PAGE = read('docs/operator.md')
 
 /** Cells of the rows of a section's tables. */
-function rowsOf(heading: string): readonly (readonly string[])[] {
-  const section = PAGE.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
+function rowsOf(heading: string, page = PAGE): readonly (readonly string[])[] {
+  const section = page.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
   return section
     .split('\n')
     .filter((line) => line.startsWith('|') && !/^\| ?-+/.test(line))
@@ -31,6 +34,10 @@ function rowsOf(heading: string): readonly (readonly string[])[] {
 
 function wordsIn(cell: string): readonly string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, word]) => word!)
+}
+
+function byLetters(left: string, right: string): number {
+  return left.toLowerCase() < right.toLowerCase() ? -1 : 1
 }
 
 /** Paths of a schema that have no fields below them. */
@@ -72,8 +79,39 @@ describe('docs/operator.md', () => {
   test('has each event', () => {
     const documented = rowsOf('Events')
       .slice(1)
-      .flatMap(([event]) => wordsIn(event!))
+      .flatMap(([, events]) => wordsIn(events!))
     expect(documented.toSorted()).toEqual([...EVENT_REASONS].toSorted())
+  })
+
+  test('has one paragraph for each reason, where its messages point, and none for another', () => {
+    const reasons = new Set([...Object.values(CONDITION_REASONS).flat(), ...EVENT_REASONS])
+    const headings = [...PAGE.matchAll(/^##+ (.+)$/gm)].map(([, heading]) => heading!)
+    // As a page of Markdown makes anchors of its headings.
+    const anchors = headings.map((heading) => heading.toLowerCase().replaceAll(' ', '-'))
+    expect(new Set(anchors).size).toBe(anchors.length)
+    const missing = [...reasons].filter((reason) => {
+      const [file, anchor] = pointerTo(reason, 'docs').split('#')
+      return file !== 'docs/operator.md' || !anchors.includes(anchor!)
+    })
+    expect(missing).toEqual([])
+    const own = PAGE.split(/^## Reasons$/m)[1]!
+      .split(/^## /m)[0]!
+      .split(/^### /m)
+      .slice(1)
+    const names = own.map((paragraph) => paragraph.split('\n')[0]!)
+    expect(names.filter((name) => !reasons.has(name as 'Healthy'))).toEqual([])
+    // In the order in which somebody looks for them, each with a sentence at least.
+    expect(names).toEqual(names.toSorted(byLetters))
+    expect(own.filter((paragraph) => !/\n\n[A-Z`].*\.\n/s.test(paragraph))).toEqual([])
+  })
+
+  test('each word of its tables leads to the paragraph of that name', () => {
+    const cells = [...rowsOf('Conditions'), ...rowsOf('Events')].slice(1).map((row) => row[1]!)
+    const links = cells.flatMap((cell) => [...cell.matchAll(/\[`(\w+)`\]\(#([a-z]+)\)/g)])
+    expect(links.length).toBeGreaterThan(100)
+    expect(links.filter(([, word, anchor]) => word!.toLowerCase() !== anchor)).toEqual([])
+    const bare = cells.flatMap((cell) => wordsIn(cell.replaceAll(/\[`\w+`\]\(#\w+\)/g, '')))
+    expect(bare).toEqual([])
   })
 
   test('has each status', () => {
@@ -82,4 +120,11 @@ describe('docs/operator.md', () => {
       .map(([status]) => status!)
     expect(documented).toEqual([...PHASES])
   })
+})
+
+test('docs/metrics.md has each gate', () => {
+  const documented = rowsOf('Gates', read('docs/metrics.md'))
+    .slice(1)
+    .flatMap(([gate]) => wordsIn(gate!))
+  expect(documented).toEqual([...GATES])
 })

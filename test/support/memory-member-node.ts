@@ -235,6 +235,9 @@ export class MemoryMemberNode implements MemberNode {
       compactRevision: this.#compactRevision,
       keyCount: this.#history.size,
       stateBytes: 0,
+      quotaBytes: undefined,
+      quotaUsedBytes: 0,
+      disk: undefined,
       snapshotIndex: 0,
       members: this.nodes().map(({ status, ...member }) => ({
         ...member,

@@ -1,9 +1,9 @@
 // `raftbase snapshot restore`.
 
-import { statfs } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { isMembersOwn, restoreDirectory, type RestoredMember } from '../node/restore.ts'
 import { parseAdvertiseUrl } from '../address.ts'
+import { roomOf } from '../disk-space.ts'
 import {
   type InitialMember,
   integerIn,
@@ -96,7 +96,8 @@ async function restore(request: RestoreRequest): Promise<Printed> {
     const text = `${directory} has data of ${name} already: left as it is\n`
     return { json: { dataDir: directory, name, restored: false }, text }
   }
-  const freeBytes = () => freeBytesFor(directory)
+  // Where it cannot be told, the disk will say: what does not fit leaves nothing behind.
+  const freeBytes = async () => (await roomOf(directory))?.freeBytes
   const restored = await restoreDirectory({ ...request, fs, freeBytes })
   const { identity, source, revision } = restored
   const json = {
@@ -127,18 +128,4 @@ function describe(
   ])
   const flags = `-initial-cluster-token ${token} -initial-cluster ${identity.initialCluster}`
   return `${pairs}Start it with: raftbase -name ${name} -data-dir ${directory} ${flags}\n`
-}
-
-/** Of the file system that the directory is on, or will be on once it is made. */
-async function freeBytesFor(directory: string): Promise<number | undefined> {
-  for (let path = directory; ; path = dirname(path)) {
-    try {
-      const { bavail, bsize } = await statfs(path)
-      return bavail * bsize
-    } catch (error) {
-      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-      // Where it cannot be told, the disk will say: what does not fit leaves nothing behind.
-      if (!isMissing || path === dirname(path)) return undefined
-    }
-  }
 }

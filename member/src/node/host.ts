@@ -16,6 +16,7 @@ import type {
   ConfigFileStatus,
   Consistency,
   DataDirectoryStatus,
+  DiskRoom,
   DeleteResult,
   FinalizeRequest,
   FinalizeResult,
@@ -66,6 +67,7 @@ export class MemberHost implements MemberNode {
   #membershipFile: (() => MembershipFileStatus) | undefined
   #configFile: (() => ConfigFileStatus | undefined) | undefined
   #tls: (() => TlsReport) | undefined
+  #disk: (() => DiskRoom | undefined) | undefined
   #isStopping = false
 
   constructor(options: HostOptions) {
@@ -96,6 +98,10 @@ export class MemberHost implements MemberNode {
   /** Requests of this process that wait for their outcome. */
   get pendingCount(): number {
     return this.#member?.pendingCount ?? 0
+  }
+
+  reportDisk(room: () => DiskRoom | undefined): void {
+    this.#disk = room
   }
 
   reportTls(status: () => TlsReport): void {
@@ -222,6 +228,7 @@ export class MemberHost implements MemberNode {
       membershipFile: this.#membershipFile?.(),
       configFile: this.#configFile?.(),
       tls: this.#tls?.(),
+      disk: this.#disk?.(),
     }
     const member = this.#member
     if (member === undefined) return { ...this.#blankStatus(), ...own }
@@ -287,6 +294,7 @@ export class MemberHost implements MemberNode {
       configFile: undefined,
       tls: undefined,
       alarms: this.#directory.state === 'Corrupt' ? ['CORRUPT'] : [],
+      disk: undefined,
       isLogRead: false,
       featureLevel: 0,
       knownFeatureLevel: FEATURE_LEVEL,
@@ -304,6 +312,8 @@ export class MemberHost implements MemberNode {
       compactRevision: 0,
       keyCount: 0,
       stateBytes: 0,
+      quotaBytes: undefined,
+      quotaUsedBytes: 0,
       snapshotIndex: 0,
       members: [],
       peers: [],

@@ -165,6 +165,12 @@ export interface ConfiguredMember {
   readonly featureLevel: number
 }
 
+export interface DiskRoom {
+  readonly sizeBytes: number
+  /** For this process to use. */
+  readonly freeBytes: number
+}
+
 export interface NodeStatus {
   /** These three are undefined until they are known. */
   readonly clusterId: string | undefined
@@ -185,6 +191,8 @@ export interface NodeStatus {
   /** The certificates in force; undefined without TLS. */
   readonly tls: TlsReport | undefined
   readonly alarms: readonly Alarm[]
+  /** Of the disk that the data is on; undefined where it cannot be told. */
+  readonly disk: DiskRoom | undefined
   /** False until the log has been read: then everything below is zero, undefined or empty, and means nothing. */
   readonly isLogRead: boolean
   /** Of the cluster. */
@@ -204,6 +212,10 @@ export interface NodeStatus {
   readonly compactRevision: number
   readonly keyCount: number
   readonly stateBytes: number
+  /** At which writes are refused; undefined: never. */
+  readonly quotaBytes: number | undefined
+  /** What counts against it: keys and values that exist, or all that is kept of their history if that is more. */
+  readonly quotaUsedBytes: number
   readonly snapshotIndex: number
   readonly members: readonly ConfiguredMember[]
   readonly peers: readonly PeerInfo[]

@@ -191,6 +191,8 @@ export const StatusSchema = Type.Object({
   alarms: Type.Array(Type.Enum(['NOSPACE', 'CORRUPT']), {
     description: 'As this member sees them.',
   }),
+  diskBytes: Type.Optional(count('Size of the file system that the data is on.')),
+  diskFreeBytes: Type.Optional(count('Of it, free for this process; seconds old.')),
   role: Type.Optional(role),
   term: Type.Optional(count('The Raft term.')),
   leader: Type.Optional(memberId),
@@ -207,6 +209,10 @@ export const StatusSchema = Type.Object({
   compactRevision: Type.Optional(count('Revisions below this one cannot be read any more.')),
   keyCount: Type.Optional(count('Keys alive.')),
   stateBytes: Type.Optional(count('Memory of the state.')),
+  quotaBytes: Type.Optional(count('The space quota in force; absent: none.')),
+  quotaUsedBytes: Type.Optional(
+    count('What counts against it: keys, values and the history of them that is kept.'),
+  ),
   snapshotIndex: Type.Optional(count('Log index of the newest snapshot file.')),
   members: Type.Array(ConfiguredMemberSchema, { description: 'The configuration applied here.' }),
   peers: Type.Array(PeerSchema),

@@ -1,7 +1,7 @@
 // /v1/status: everything about this member. Memory only, so it is answered at once whatever else hangs.
 
 import type { TlsStatus } from '../../../lib/tls/holder.ts'
-import type { NodeStatus, TlsReport } from '../node/member-node.ts'
+import type { DiskRoom, NodeStatus, TlsReport } from '../node/member-node.ts'
 import type { Status } from './contract.ts'
 import { type Answer, jsonAnswer } from './errors.ts'
 import type { Call, StreamedAnswer } from './route.ts'
@@ -25,6 +25,7 @@ export function getStatus({ services }: Call): Answer {
     ready: notReadyReason === undefined,
     ...(notReadyReason === undefined ? {} : { notReadyReason }),
     alarms: [...status.alarms],
+    ...(status.disk === undefined ? {} : diskOf(status.disk)),
     ...(status.isLogRead ? figuresOf(status) : {}),
     members: status.members.map((member) => ({
       ...member,
@@ -79,8 +80,14 @@ function figuresOf(status: NodeStatus) {
     compactRevision: status.compactRevision,
     keyCount: status.keyCount,
     stateBytes: status.stateBytes,
+    ...(status.quotaBytes === undefined ? {} : { quotaBytes: status.quotaBytes }),
+    quotaUsedBytes: status.quotaUsedBytes,
     snapshotIndex: status.snapshotIndex,
   }
+}
+
+function diskOf({ sizeBytes, freeBytes }: DiskRoom) {
+  return { diskBytes: sizeBytes, diskFreeBytes: freeBytes }
 }
 
 function tlsOf({ client, peer }: TlsReport): NonNullable<Status['tls']> {

@@ -1,6 +1,8 @@
 // Conditions as Kubernetes defines them: what a program waits on. A condition keeps the time of its last change, so that
 // status is written only when something is different. docs/operator.md lists every type and reason (a test compares). Pure.
 
+import { pointing } from './pointers.ts'
+
 export const CONDITION_TYPES = [
   'Ready',
   'QuorumAvailable',
@@ -34,6 +36,7 @@ export const CONDITION_REASONS = {
     'AwaitingReplacement',
     'Corrupt',
     'NoSpace',
+    'MemberLagging',
     'Scaling',
     'Replacing',
     'RolloutPending',
@@ -56,6 +59,7 @@ export const CONDITION_REASONS = {
     'ForeignCluster',
     'Corrupt',
     'NoSpace',
+    'MemberLagging',
   ],
   Bootstrapped: [
     'ClusterFormed',
@@ -72,6 +76,7 @@ export const CONDITION_REASONS = {
     'RolloutInProgress',
     'RolloutPaused',
     'RolledBack',
+    'VersionDeferred',
   ],
   Progressing: [
     'Settled',
@@ -85,7 +90,7 @@ export const CONDITION_REASONS = {
     'Stalled',
     'Rejected',
   ],
-  StorageReady: ['AllBound', 'NoVolumes', 'VolumePending', 'VolumeLost'],
+  StorageReady: ['AllBound', 'NoVolumes', 'VolumePending', 'PVCLost'],
   TLSReady: [
     'Issued',
     'Issuing',
@@ -104,6 +109,7 @@ export const CONDITION_REASONS = {
     'ClusterIdMismatch',
     'UnknownVoter',
     'NoSpace',
+    'StorageNearFull',
     'CertificateExpiring',
   ],
   RecoveryRequired: ['NotRequired', 'NothingAnswers', 'MajorityLost'],
@@ -133,11 +139,18 @@ export type Finding = {
   }
 }[ConditionType]
 
+export type FindingOf<Type extends ConditionType> = Extract<Finding, { readonly type: Type }>
+
 /** In the order of {@link CONDITION_TYPES}; the time of the last change is kept where `status` is the same. */
 export function withHistory(
   findings: readonly Finding[],
   before: readonly Condition[] | undefined,
-  stamp: { readonly now: string; readonly generation: number },
+  stamp: {
+    readonly now: string
+    readonly generation: number
+    /** Where the messages point; undefined: nowhere. */
+    readonly docsUrl?: string | undefined
+  },
 ): readonly Condition[] {
   return findings
     .toSorted((left, right) => orderOf(left.type) - orderOf(right.type))
@@ -150,7 +163,7 @@ export function withHistory(
         observedGeneration: stamp.generation,
         lastTransitionTime: isSame ? old.lastTransitionTime : stamp.now,
         reason: finding.reason,
-        message: finding.message,
+        message: pointing(finding.message, finding.reason, stamp.docsUrl),
       }
     })
 }

@@ -3,6 +3,7 @@
 export const EVENT_REASONS = [
   'BootstrapStarted',
   'ClusterFormed',
+  'NoDisruptionBudget',
   'LeaderElected',
   'QuorumLost',
   'QuorumRestored',
@@ -45,7 +46,9 @@ export const EVENT_REASONS = [
   'ClusterIdMismatch',
   'UnknownVoter',
   'RecoveryRequired',
+  'MemberLagging',
   'NoSpace',
+  'StorageNearFull',
   'Paused',
   'Resumed',
   'Deleting',

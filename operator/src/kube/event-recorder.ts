@@ -13,6 +13,8 @@ export interface RecordedEvent {
   readonly action: string
   /** One sentence for people. */
   readonly message: string
+  /** Where to read more; kept when the message is cut off. */
+  readonly pointer?: string | undefined
   /** Events with the same object, reason and member are written once in ten minutes. */
   readonly member?: string | undefined
 }

@@ -86,7 +86,7 @@ export class EventWriter implements EventRecorder {
   }
 
   #objectOf(event: RecordedEvent): KubeObject {
-    const { regarding, type, reason, action, message } = event
+    const { regarding, type, reason, action } = event
     const { name, namespace = 'default', uid, resourceVersion } = regarding.metadata
     const { apiVersion, kind } = regarding
     return {
@@ -107,8 +107,13 @@ export class EventWriter implements EventRecorder {
       type,
       reason,
       action,
-      note:
-        message.length <= NOTE_LENGTH_MAX ? message : `${message.slice(0, NOTE_LENGTH_MAX - 1)}…`,
+      note: noteOf(event),
     }
   }
+}
+
+function noteOf({ message, pointer }: RecordedEvent): string {
+  const end = pointer === undefined ? '' : ` (see ${pointer})`
+  const room = NOTE_LENGTH_MAX - end.length
+  return message.length <= room ? `${message}${end}` : `${message.slice(0, room - 1)}…${end}`
 }

@@ -4,6 +4,7 @@
 import { unreachable } from '../../../lib/assert.ts'
 import type { LeafOrder } from '../api/certificates.ts'
 import type { EventReason } from '../api/event-reasons.ts'
+import type { Gate } from '../api/gates.ts'
 import type { KubeObject, ResourceType } from '../api/kube-object.ts'
 import type { RaftClusterStatus } from '../api/raft-cluster.ts'
 
@@ -121,6 +122,8 @@ export interface Plan {
   /** In order; the first that fails ends the pass. */
   readonly actions: readonly Action[]
   readonly next: Next
+  /** What kept something waiting that was to be done. */
+  readonly denied?: Gate
 }
 
 /** What a step has to say. Steps run in their order until one stops. */

@@ -55,6 +55,7 @@ export interface MemberReport {
       >
     >
   >
+  readonly storage?: StorageReport
   /** How far the others are; said by a leader alone. */
   readonly peers: readonly {
     readonly id: string
@@ -68,6 +69,15 @@ export interface MemberReport {
     readonly name: string
     readonly role: 'voter' | 'learner'
   }[]
+}
+
+/** The space that it has, and how much of it is used; each only where it tells. */
+export interface StorageReport {
+  readonly quotaBytes?: number
+  readonly quotaUsedBytes?: number
+  /** Of its volume. */
+  readonly diskBytes?: number
+  readonly diskFreeBytes?: number
 }
 
 export interface MemberSighting {

@@ -40,7 +40,9 @@ export function plan(observed: Observed): Plan {
   const status = deriveStatus(model)
   const isSettled = status.phase === 'Healthy' && model.members.every(({ isFresh }) => isFresh)
   const { actions, next } = runSteps(model, isSettled)
-  return { status, events: eventsOf(model, status), actions, next }
+  const { denied } = model.undertaking
+  const told = { status, events: eventsOf(model, status), actions, next }
+  return denied === undefined ? told : { ...told, denied }
 }
 
 function runSteps(

@@ -7,6 +7,7 @@ import { canonicalJson } from '../api/canonical.ts'
 import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
 import { STATUS_FIELD_MANAGER } from '../api/labels.ts'
 import { memberBaseUrl } from '../api/member-url.ts'
+import { pointerTo } from '../api/pointers.ts'
 import type { RaftCluster, RaftClusterStatus } from '../api/raft-cluster.ts'
 import { CERTIFICATES, RAFT_CLUSTERS } from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
@@ -29,6 +30,7 @@ import { execute } from './execute.ts'
 import { observe, observeCluster, type ObserveOptions } from './observe.ts'
 import { isLeftBehind } from './left-behind.ts'
 import type { Observed, Refusal, Rejection } from './observed.ts'
+import type { PassObserver } from './pass-observer.ts'
 import { plan } from './plan.ts'
 import { Sightings } from './sightings.ts'
 
@@ -50,6 +52,8 @@ export interface ClusterReconcilerOptions {
   readonly timers: Timers
   readonly log: Logger
   readonly render: RenderOptions
+  /** What happens is counted here. */
+  readonly counts: PassObserver
   /** Whether it may read nodes and volumes. */
   readonly readsNodes: boolean
 }
@@ -64,6 +68,8 @@ interface Memory {
   refusal?: Refusal
   /** When it was last seen to serve. */
   servedAtMs?: number
+  /** Who led last, and in which term. */
+  leader?: string
 }
 
 export class ClusterReconciler implements Reconciler {
@@ -107,6 +113,7 @@ export class ClusterReconciler implements Reconciler {
       this.#follow(observed)
       const planned = plan(observed)
       if (planned.status.leader !== undefined) memory.servedAtMs = this.#options.clock.monotonicMs()
+      this.#count(key, planned, memory)
       return await this.#carryOut(planned, observed, memory, context)
     } catch (error) {
       const { api } = this.#options
@@ -239,7 +246,17 @@ export class ClusterReconciler implements Reconciler {
     )
     if (written === undefined) return cluster
     memory.written = { over: resourceVersion, cluster: written }
+    this.#options.counts.written({ namespace, name }, cluster.status, status)
     return written
+  }
+
+  #count(key: ObjectKey, { status, denied }: Plan, memory: Memory): void {
+    const { counts } = this.#options
+    if (denied !== undefined) counts.denied(denied)
+    if (status.leader === undefined) return
+    const leader = `${status.leader.name} in ${status.leader.term}`
+    counts.led(key, { isChange: memory.leader !== undefined && memory.leader !== leader })
+    memory.leader = leader
   }
 
   #servedSecondsAgo({ servedAtMs }: Memory): number | undefined {
@@ -265,8 +282,10 @@ export class ClusterReconciler implements Reconciler {
     // The recorder wants the object as it travels; a RaftCluster read from it has the same head.
     const { apiVersion, kind, metadata } = observed.cluster
     const { namespace } = metadata
+    const { docsUrl } = this.#options.render
     for (const { member, occasion = '', ...event } of events) {
-      const told = { ...event, member: `${member ?? ''}/${occasion}` }
+      const pointer = docsUrl === undefined ? undefined : pointerTo(event.reason, docsUrl)
+      const told = { ...event, pointer, member: `${member ?? ''}/${occasion}` }
       recorder.record({ ...told, regarding: { apiVersion, kind, metadata } })
       const pod = observed.pods.find(({ name }) => name === member)
       if (pod === undefined) continue
@@ -289,6 +308,7 @@ export class ClusterReconciler implements Reconciler {
     const known = this.#memories.get(at)
     if (known?.uid === cluster.metadata.uid) return known
     if (known !== undefined) this.#forgetMembers(known.uid)
+    this.#options.counts.forget(key)
     const memory: Memory = { uid: cluster.metadata.uid }
     this.#memories.set(at, memory)
     return memory
@@ -299,6 +319,7 @@ export class ClusterReconciler implements Reconciler {
     const known = this.#memories.get(at)
     if (known !== undefined) this.#forgetMembers(known.uid)
     this.#memories.delete(at)
+    this.#options.counts.forget(key)
     this.#options.streams.follow(key, [])
   }
 

@@ -5,7 +5,7 @@ import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import { memberBaseUrl } from '../api/member-url.ts'
 import type { MemberAnswer, MemberClient } from '../member-client/member-client.ts'
-import type { MemberReport, MemberSighting, PodFacts } from './observed.ts'
+import type { MemberReport, MemberSighting, PodFacts, StorageReport } from './observed.ts'
 
 /**
  * How long a pass waits for a member that answered lately. One that hangs must not hold up what the others say, the name
@@ -144,6 +144,7 @@ function reportOf(status: Status): MemberReport {
     ...(knownFeatureLevel === undefined ? {} : { knownFeatureLevel }),
     ...(membershipFile === undefined ? {} : { membershipFile: fileOf(membershipFile) }),
     ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
+    storage: storageOf(status),
     peers: status.peers.map(peerOf),
     configuration: status.members.map(({ id, name, role: kind }) => ({ id, name, role: kind })),
   }
@@ -153,6 +154,16 @@ function fileOf({ epoch, listed }: NonNullable<Status['membershipFile']>): Membe
   return {
     ...(epoch === undefined ? {} : { epoch }),
     ...(listed === undefined ? {} : { listed }),
+  }
+}
+
+function storageOf(status: Status): StorageReport {
+  const { quotaBytes, quotaUsedBytes, diskBytes, diskFreeBytes } = status
+  return {
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    ...(quotaUsedBytes === undefined ? {} : { quotaUsedBytes }),
+    ...(diskBytes === undefined ? {} : { diskBytes }),
+    ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
   }
 }
 

@@ -11,6 +11,8 @@ import type { RaftCluster } from '../api/raft-cluster.ts'
 export interface RenderOptions {
   /** Image of members whose cluster names none, without a tag. */
   readonly memberRepository: string
+  /** Where the documents lie that conditions and events point at; undefined: they point at none. Nothing of a pod. */
+  readonly docsUrl?: string
 }
 
 /**

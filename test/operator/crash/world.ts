@@ -5,7 +5,9 @@
 import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { systemTimers } from '../../../lib/clock.ts'
 import { createLogger } from '../../../lib/logger.ts'
+import { Registry } from '../../../lib/metrics.ts'
 import { type Prng, SeededPrng } from '../../../lib/prng.ts'
+import { ClusterCounts } from '../../../operator/src/cluster-counts.ts'
 import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
 import type {
   ChangeAnswer,
@@ -303,6 +305,7 @@ export class World implements Gate, Scene {
       log: createLogger({ level: 'silent' }),
       readsNodes: true,
       render: { memberRepository: 'raftbase/member' },
+      counts: new ClusterCounts(new Registry()),
     })
     this.#operators.push({ reconciler, caches })
   }

@@ -110,6 +110,7 @@ describe.skipIf(SKIPPED !== undefined)('a real API server', () => {
       reason: 'MemberUnreachable',
       action: 'Observe',
       message: `demo-0 does not answer. ${'x'.repeat(2000)}`,
+      pointer: 'docs/operator.md#memberunreachable',
       member: 'demo-0',
     } as const
     recorder.record(event)
@@ -119,7 +120,11 @@ describe.skipIf(SKIPPED !== undefined)('a real API server', () => {
     expect(outcomes).toEqual(['written', 'written'])
     const { items } = await client.list(EVENTS, { namespace })
     expect(items.map((item) => item['note'])).toEqual(
-      Array.from({ length: 2 }, () => expect.stringMatching(/^demo-0 does not answer\. x+…$/)),
+      Array.from({ length: 2 }, () =>
+        expect.stringMatching(
+          /^demo-0 does not answer\. x+… \(see docs\/operator\.md#memberunreachable\)$/,
+        ),
+      ),
     )
     expect(await server.mustKubectl(['describe', 'configmap', '-n', namespace, 'demo'])).toMatch(
       /Warning\s+MemberUnreachable/,

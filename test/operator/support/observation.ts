@@ -67,6 +67,8 @@ export interface Scene {
   readonly voters?: number
   readonly annotations?: Readonly<Record<string, string>>
   readonly servedSecondsAgo?: number
+  /** Where messages point; nowhere unless given. */
+  readonly docsUrl?: string
 }
 
 type ReportPatch = Partial<MemberReport> & {
@@ -84,7 +86,10 @@ export function observationOf(scene: Scene): Observed {
   const voters = identities.filter(({ role }) => role === 'voter').length
   const render: RenderContext = {
     cluster,
-    options: { memberRepository: 'raftbase/member' },
+    options: {
+      memberRepository: 'raftbase/member',
+      ...(scene.docsUrl === undefined ? {} : { docsUrl: scene.docsUrl }),
+    },
     replicas,
     voters: scene.voters ?? voters,
     founders,

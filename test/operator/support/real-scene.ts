@@ -3,6 +3,7 @@
 
 import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { systemClock, systemTimers } from '../../../lib/clock.ts'
+import { Registry } from '../../../lib/metrics.ts'
 import type { Status } from '../../../member/src/rest/contract.ts'
 import type { KubeObject, ObjectKey, ResourceType } from '../../../operator/src/api/kube-object.ts'
 import { expectedClusterId, expectedRaftId } from '../../../operator/src/api/names.ts'
@@ -17,6 +18,7 @@ import {
   STATEFUL_SETS,
   VOLUME_CLAIMS,
 } from '../../../operator/src/api/resource-types.ts'
+import { ClusterCounts } from '../../../operator/src/cluster-counts.ts'
 import { readRaftCluster } from '../../../operator/src/api/validate.ts'
 import type { CacheSet } from '../../../operator/src/controller/cache.ts'
 import { ObjectStore } from '../../../operator/src/controller/object-store.ts'
@@ -39,6 +41,9 @@ const CHILD_TYPES = [
   SERVICE_ACCOUNTS,
   DISRUPTION_BUDGETS,
 ] as const
+
+/** Where its conditions and events point. */
+export const DOCS_URL = 'https://docs.example.org/raftbase'
 
 /** What the StatefulSet controller adds. */
 export function podSpec(template: object): Record<string, unknown> {
@@ -125,7 +130,8 @@ export class RealScene {
       timers: systemTimers,
       log: silentLog,
       readsNodes: true,
-      render: { memberRepository: 'raftbase/member' },
+      render: { memberRepository: 'raftbase/member', docsUrl: DOCS_URL },
+      counts: new ClusterCounts(new Registry()),
     })
   }
 

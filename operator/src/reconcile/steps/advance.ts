@@ -1,9 +1,11 @@
 // What a step of an operation says: where it is, and what it does next. Shared by every operation. Pure.
 
+import type { Gate } from '../../api/gates.ts'
 import { memberBaseUrl } from '../../api/member-url.ts'
 import type { OperationStatus } from '../../api/raft-cluster.ts'
 import type { Action, MembershipChange } from '../actions.ts'
 import type { Facts } from './facts.ts'
+import type { Denial } from './gate.ts'
 
 export interface Advance {
   readonly step: string
@@ -11,6 +13,8 @@ export interface Advance {
   readonly message: string
   readonly actions: readonly Action[]
   readonly isDone?: boolean
+  /** Which gate it waits for. */
+  readonly gate?: Gate
 }
 
 /** How one operation goes on, given how things are: it is found out anew in each pass. */
@@ -20,6 +24,11 @@ export interface Advancing {
 
 export function waiting(step: string, message: string, member?: string): Advance {
   return { step, message, actions: [], ...(member === undefined ? {} : { member }) }
+}
+
+/** Waits, because a gate is closed. */
+export function denied(step: string, { gate, message }: Denial, member?: string): Advance {
+  return { ...waiting(step, message, member), gate }
 }
 
 export function acting(step: string, message: string, member: string, action: Action): Advance {

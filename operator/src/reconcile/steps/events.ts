@@ -7,6 +7,7 @@ import type { PlannedEvent } from '../actions.ts'
 import { isHeld } from './deletion.ts'
 import { COMING_REASONS } from './members.ts'
 import type { Model } from './model.ts'
+import { laterThan } from './operation.ts'
 
 export function eventsOf(model: Model, after: RaftClusterStatus): readonly PlannedEvent[] {
   const before = model.cluster.status
@@ -45,6 +46,10 @@ function lifeEvents(model: Model, after: RaftClusterStatus): PlannedEvent[] {
       normal('ClusterFormed', 'Bootstrap', `the cluster has formed as ${after.clusterId}`),
     )
   }
+  if (hasBecomeSingle(model, after)) {
+    const message = 'a single member has no PodDisruptionBudget: a drain of its node stops it'
+    events.push(normal('NoDisruptionBudget', 'Protect', message))
+  }
   if (before.phase !== 'Deleting' && after.phase === 'Deleting') {
     const { step, message } = after.operation ?? { step: '', message: '' }
     events.push(
@@ -64,6 +69,14 @@ function lifeEvents(model: Model, after: RaftClusterStatus): PlannedEvent[] {
   return events
 }
 
+/** As a cluster of one member, or down to one. */
+function hasBecomeSingle({ cluster, undertaking }: Model, after: RaftClusterStatus): boolean {
+  if (cluster.spec.disruption.pdb !== 'Managed') return false
+  const { ended } = undertaking
+  if (ended?.type === 'ScaleDown') return ended.toReplicas === 1
+  return !isFormed(cluster.status) && isFormed(after) && after.bootstrap?.replicas === 1
+}
+
 const COMPLETED: Readonly<Record<string, EventReason>> = {
   ScaleUp: 'ScaleUpCompleted',
   ScaleDown: 'ScaleDownCompleted',
@@ -78,12 +91,10 @@ const STARTED: Readonly<Record<string, EventReason>> = {
   Rollout: 'RolloutStarted',
 }
 
-function operationEvents(
-  { undertaking, cluster }: Model,
-  after: RaftClusterStatus,
-): readonly PlannedEvent[] {
+function operationEvents(model: Model, after: RaftClusterStatus): readonly PlannedEvent[] {
+  const { undertaking, cluster, versions } = model
   const { ended, turned, deferred } = undertaking
-  const { version } = cluster.spec
+  const { wanted } = versions
   const before = cluster.status.operation
   const now = after.operation
   const events: PlannedEvent[] = []
@@ -107,16 +118,29 @@ function operationEvents(
     events.push(warning('RolledBack', 'Rollout', message))
   }
   const { rollbackVersion: wayBack } = cluster.status
-  if (wayBack !== undefined && after.rollbackVersion === undefined && wayBack !== version) {
-    const message = `version ${version} has proved itself: there is no way back to ${wayBack} any more`
+  if (wayBack !== undefined && after.rollbackVersion === undefined && wayBack !== wanted) {
+    const message = `version ${wanted} has proved itself: there is no way back to ${wayBack} any more`
     events.push(normal('UpgradeFinalized', 'Finalize', message))
   }
+  events.push(...deferralEvents(model))
   if (deferred !== undefined) {
     const message = `${deferred.member} is not replaced yet: ${deferred.why}`
     const event = warning('ReplacementDeferred', 'Replace', message)
     events.push({ ...event, member: deferred.member })
   }
   return events
+}
+
+/** What the spec asks for besides what is under way comes after it. */
+function deferralEvents(model: Model): readonly PlannedEvent[] {
+  const { undertaking, cluster } = model
+  const { operation } = undertaking
+  const later = laterThan(model)
+  if (operation === undefined || later === undefined) return []
+  const message = `${later} comes after ${what(operation)}`
+  // Told again for another edit, or when it still has to wait after ten minutes.
+  const occasion = String(cluster.metadata.generation)
+  return [{ ...warning('SpecDeferred', 'Defer', message), occasion }]
 }
 
 function at(event: PlannedEvent, { startedAt = '', member }: OperationStatus): PlannedEvent {
@@ -138,8 +162,8 @@ function leaderEvents(before: RaftClusterStatus, after: RaftClusterStatus): Plan
   if (leader === undefined) return []
   if (before.leader?.name === leader.name && before.leader.term === leader.term) return []
   const message = `${leader.name} leads in term ${leader.term}`
-  const event = normal('LeaderElected', 'Elect', message)
-  return [{ ...event, member: leader.name, occasion: String(leader.term) }]
+  // Once in ten minutes for each: where leadership changes all the time, a metric counts it.
+  return [{ ...normal('LeaderElected', 'Elect', message), member: leader.name }]
 }
 
 function quorumEvents(before: RaftClusterStatus, after: RaftClusterStatus): PlannedEvent[] {
@@ -193,10 +217,15 @@ const TROUBLES: readonly {
       ClusterIdMismatch: 'ClusterIdMismatch',
       UnknownVoter: 'UnknownVoter',
       NoSpace: 'NoSpace',
+      StorageNearFull: 'StorageNearFull',
     },
   },
+  { type: 'MembersHealthy', reasons: { MemberLagging: 'MemberLagging' } },
   { type: 'Progressing', reasons: { Rejected: 'Rejected', Stalled: 'OperationStalled' } },
-  { type: 'UpToDate', reasons: { WaitingForUser: 'SpecDeferred' } },
+  {
+    type: 'UpToDate',
+    reasons: { WaitingForUser: 'SpecDeferred', VersionDeferred: 'SpecDeferred' },
+  },
   {
     type: 'TLSReady',
     reasons: { Expiring: 'CertificateExpiring', NameConflict: 'NameConflict' },

@@ -19,9 +19,10 @@ export function withoutWayBack(
   facts: Facts,
   { undertaking, versions }: { readonly undertaking: Undertaking; readonly versions: Versions },
 ): Versions {
-  if (versions.rollback === undefined || !isProven(facts, { undertaking, versions })) {
-    return versions
-  }
+  const { rollback, wanted } = versions
+  // Where the way back is what runs, it leads back from a spec that was not followed.
+  if (rollback === undefined || rollback === wanted) return versions
+  if (!isProven(facts, { undertaking, versions })) return versions
   return { ...versions, rollback: undefined }
 }
 
@@ -33,7 +34,7 @@ function isProven(
   const { cluster, roster, members, statefulSet, hasFormed, isDeleting } = facts
   if (!hasFormed || isDeleting || isHeldUp(facts)) return false
   if (undertaking.operation !== undefined || undertaking.ended !== undefined) return false
-  if (versions.failed !== undefined || versionIn(statefulSet) !== cluster.spec.version) return false
+  if (versions.failed !== undefined || versionIn(statefulSet) !== versions.wanted) return false
   const revision = updateRevision(facts)
   if (revision === undefined || learnersOf(roster).length > 0) return false
   if (members.some(({ pod }) => pod?.revision !== revision)) return false

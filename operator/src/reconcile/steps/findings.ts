@@ -1,32 +1,25 @@
 // The conditions of a cluster, each judged from the model alone. docs/operator.md says of every type and reason what to do
 // about it. Pure.
 
-import type { Finding } from '../../api/conditions.ts'
+import type { Finding, FindingOf } from '../../api/conditions.ts'
 import type { OperationStatus } from '../../api/raft-cluster.ts'
 import { BOOTSTRAP_DEADLINE_SECONDS } from './bootstrap.ts'
 import { deletionStep, isHeld } from './deletion.ts'
 import { isOverdue } from './deadline.ts'
-import { COMING_REASONS, type MemberView } from './members.ts'
+import { membersHealthy, nearlyFull, laggards } from './health.ts'
+import { describeMembers } from './members.ts'
 import type { Model } from './model.ts'
+import { laterThan } from './operation.ts'
+import { recoveryRequired, storageReady } from './recovery.ts'
 import { updateRevision, versionIn } from './revision.ts'
 import { tlsReady } from './tls.ts'
 import { isTemplateApplied } from './wanted.ts'
-
-type FindingOf<Type extends Finding['type']> = Extract<Finding, { readonly type: Type }>
 
 /**
  * A majority without a leader is electing one, which takes less than a second: only when it takes longer is something
  * wrong.
  */
 const ELECTION_SECONDS = 5
-
-/** Members that will not take part again without somebody's decision. */
-const LOST_REASONS: ReadonlySet<string | undefined> = new Set([
-  'AwaitingReplacement',
-  'Corrupt',
-  'ForeignCluster',
-  'Tombstoned',
-])
 
 /** Every condition but `Ready`, which sums them up. */
 export function findingsOf(model: Model): readonly Finding[] {
@@ -79,39 +72,6 @@ export function quorumAvailable(model: Model): FindingOf<'QuorumAvailable'> {
   return { type, status: 'False', reason: 'NoLeader', message }
 }
 
-function membersHealthy({ hasFormed, members, undertaking }: Model): FindingOf<'MembersHealthy'> {
-  const type = 'MembersHealthy'
-  // Who has no vote yet is missed by nobody.
-  const sick = members.filter(({ healthy, isVoter }) => !healthy && isVoter)
-  const full = members.filter(({ report }) => report?.alarms.includes('NOSPACE') === true)
-  if (sick.length === 0 && full.length === 0) {
-    return { type, status: 'True', reason: 'AllHealthy', message: 'every member serves' }
-  }
-  if (!hasFormed) {
-    return { type, status: 'False', reason: 'NotBootstrapped', message: describeMembers(sick) }
-  }
-  if (sick.length === 0) {
-    const message = `${namesOf(full)} refused a write because its space quota is used up`
-    return { type, status: 'False', reason: 'NoSpace', message }
-  }
-  const { deferred } = undertaking
-  const why =
-    deferred === undefined ? '' : `; ${deferred.member} is not replaced yet: ${deferred.why}`
-  const message = `${describeMembers(sick)}${why}`
-  return { type, status: 'False', reason: sickness(sick), message }
-}
-
-/** The worst first: what waits for a decision, then what is gone, then what only has to catch up. */
-function sickness(sick: readonly MemberView[]): FindingOf<'MembersHealthy'>['reason'] {
-  const reasons = new Set(sick.map(({ reason }) => reason))
-  for (const reason of ['Corrupt', 'ForeignCluster', 'AwaitingReplacement'] as const) {
-    if (reasons.has(reason)) return reason
-  }
-  return [...reasons].every((reason) => COMING_REASONS.has(reason))
-    ? 'MemberNotReady'
-    : 'MemberDown'
-}
-
 function bootstrapped(model: Model): FindingOf<'Bootstrapped'> {
   const type = 'Bootstrapped'
   const { hasFormed, history, foreignClaims, statefulSet, electorate, members, clusterId } = model
@@ -148,7 +108,7 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
   if (known.length === 0) {
     return { type, status: 'Unknown', reason: 'NoPods', message: 'there are no pods' }
   }
-  const { failed, rollback } = model.versions
+  const { failed, rollback, deferred } = model.versions
   const before = cluster.status.conditions?.find((condition) => condition.type === type)
   if (revision === undefined && before !== undefined) return before as FindingOf<'UpToDate'>
   const old = known.filter((pod) => pod.revision !== revision)
@@ -157,6 +117,9 @@ function upToDate(model: Model): FindingOf<'UpToDate'> {
       `members did not become ready with version ${failed}, which was taken back to ${rollback}; ` +
       'set spec.version to another one'
     return { type, status: 'False', reason: 'RolledBack', message }
+  }
+  if (deferred !== undefined) {
+    return { type, status: 'False', reason: 'VersionDeferred', message: deferred }
   }
   const named = versionIn(model.statefulSet)
   if (named !== undefined && named !== model.versions.wanted) {
@@ -240,7 +203,9 @@ function progressOf(operation: OperationStatus, model: Model): FindingOf<'Progre
   const type = 'Progressing'
   const { step, fromReplicas, toReplicas } = operation
   const size = fromReplicas === undefined ? '' : ` from ${fromReplicas} to ${toReplicas}`
-  const message = `${operation.type}${size}, ${step}: ${operation.message ?? ''}`
+  const later = laterThan(model)
+  const then = later === undefined ? '' : `; ${later} comes after it`
+  const message = `${operation.type}${size}, ${step}: ${operation.message ?? ''}${then}`
   if (isOverdue(model, operation)) {
     const deadline = model.cluster.spec.update.progressDeadlineSeconds
     const stalled = `for more than ${deadline} s in one step; ${message}`
@@ -264,28 +229,6 @@ function isHeldUp({ conflicts, freeze, foreignClaims, statefulSet }: Model): boo
 function heldMessage(model: Model): string {
   if (model.conflicts.length > 0) return conflict(model).message
   return model.freeze?.message ?? bootstrapped(model).message
-}
-
-function storageReady({ members, statefulSet }: Model): FindingOf<'StorageReady'> {
-  const type = 'StorageReady'
-  const lost = members.filter(isVolumeLost)
-  if (lost.length > 0) {
-    const message = `the volumes of ${namesOf(lost)} are gone`
-    return { type, status: 'False', reason: 'VolumeLost', message }
-  }
-  if (statefulSet === undefined && members.every(({ claim }) => claim === undefined)) {
-    return { type, status: 'Unknown', reason: 'NoVolumes', message: 'there are no volumes yet' }
-  }
-  const pending = members.filter(({ claim }) => claim?.phase !== 'Bound')
-  if (pending.length > 0) {
-    const message = `the volumes of ${namesOf(pending)} are not bound yet`
-    return { type, status: 'False', reason: 'VolumePending', message }
-  }
-  return { type, status: 'True', reason: 'AllBound', message: 'every member has its volume' }
-}
-
-function isVolumeLost({ claim }: MemberView): boolean {
-  return claim?.phase === 'Lost' || claim?.stranded !== undefined
 }
 
 function degraded(model: Model): FindingOf<'Degraded'> {
@@ -315,52 +258,20 @@ function degraded(model: Model): FindingOf<'Degraded'> {
       const message = `${operation.member} is being replaced`
       return { type, status: 'True', reason: 'RedundancyReduced', message }
     }
+    const behind = laggards(model)
+    if (behind !== undefined) {
+      return { type, status: 'True', reason: 'RedundancyReduced', message: behind }
+    }
+    const full = nearlyFull(model)
+    if (full !== undefined) {
+      return { type, status: 'True', reason: 'StorageNearFull', message: full }
+    }
     const tls = tlsReady(model)
     if (tls?.reason === 'Expiring') {
       return { type, status: 'True', reason: 'CertificateExpiring', message: tls.message }
     }
   }
   return { type, status: 'False', reason: 'AsExpected', message: 'nothing is wrong' }
-}
-
-function recoveryRequired(model: Model): FindingOf<'RecoveryRequired'> {
-  const type = 'RecoveryRequired'
-  const { history, members, electorate } = model
-  const lost = members.filter(
-    (member) =>
-      member.isVoter &&
-      (isVolumeLost(member) || (member.report !== undefined && LOST_REASONS.has(member.reason))),
-  )
-  if (electorate.voters - lost.length < electorate.quorum) {
-    const message =
-      `${describeMembers(lost)}: too few members are left for a quorum. ` +
-      `By how much of the log they have: ${rankSurvivors(members)}`
-    return { type, status: 'True', reason: 'MajorityLost', message }
-  }
-  if (history === 'forgotten') {
-    const message = 'no quorum answers, and nothing else says whether this cluster has formed'
-    return { type, status: 'True', reason: 'NothingAnswers', message }
-  }
-  return { type, status: 'False', reason: 'NotRequired', message: 'a quorum can form by itself' }
-}
-
-/** By last log term, last index, applied: who has most of what was acknowledged. */
-function rankSurvivors(members: readonly MemberView[]): string {
-  const ranked = members
-    .filter(
-      ({ report }) => report?.lastIndex !== undefined && report.dataDirectory.state === 'Valid',
-    )
-    .toSorted(
-      ({ report: left }, { report: right }) =>
-        (right?.lastLogTerm ?? 0) - (left?.lastLogTerm ?? 0) ||
-        (right?.lastIndex ?? 0) - (left?.lastIndex ?? 0) ||
-        (right?.applied ?? 0) - (left?.applied ?? 0),
-    )
-    .map(
-      ({ name, report }) =>
-        `${name} (term ${report?.lastLogTerm ?? 0}, index ${report?.lastIndex ?? 0})`,
-    )
-  return ranked.length === 0 ? 'no member has any that can be read' : ranked.join(', ')
 }
 
 function conflict({ conflicts }: Model): FindingOf<'Conflict'> {
@@ -372,18 +283,6 @@ function conflict({ conflicts }: Model): FindingOf<'Conflict'> {
     `${conflicts.join(', ')} exists and does not belong to this RaftCluster: delete it, or give ` +
     'this cluster another name'
   return { type, status: 'True', reason: 'NameConflict', message }
-}
-
-export function describeMembers(members: readonly MemberView[]): string {
-  return members
-    .map(
-      ({ name, reason, message }) => `${name}: ${reason ?? 'healthy'} (${message ?? 'it serves'})`,
-    )
-    .join('; ')
-}
-
-function namesOf(members: readonly MemberView[]): string {
-  return members.map(({ name }) => name).join(', ')
 }
 
 function secondsBetween(start: string, end: string): number {

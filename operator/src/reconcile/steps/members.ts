@@ -180,3 +180,16 @@ function troubleOf({ pod, sighting, report, clusterId }: Circumstances): Trouble
   }
   return undefined
 }
+
+/** Each with its reason. */
+export function describeMembers(members: readonly MemberView[]): string {
+  return members
+    .map(
+      ({ name, reason, message }) => `${name}: ${reason ?? 'healthy'} (${message ?? 'it serves'})`,
+    )
+    .join('; ')
+}
+
+export function namesOf(members: readonly MemberView[]): string {
+  return members.map(({ name }) => name).join(', ')
+}

@@ -3,10 +3,12 @@
 // round. Pure.
 
 import { unreachable } from '../../../../lib/assert.ts'
+import type { Gate } from '../../api/gates.ts'
 import type { OperationStatus, ReplacementStatus } from '../../api/raft-cluster.ts'
 import { type Action, NOTHING, stop, type StepResult } from '../actions.ts'
 import { type Advance, asking } from './advance.ts'
 import type { Facts } from './facts.ts'
+import type { Denial } from './gate.ts'
 import {
   advanceReplace,
   deferralOf,
@@ -15,7 +17,7 @@ import {
   recentReplacements,
   wantsWay,
 } from './replace.ts'
-import { learnersOf } from './roster.ts'
+import { learnersOf, votersOf } from './roster.ts'
 import { advanceRollout, isRolloutNeeded } from './rollout.ts'
 import { isOverdue } from './deadline.ts'
 import { type Versions, versionsOf } from './revision.ts'
@@ -32,6 +34,8 @@ export interface Undertaking {
   readonly turned?: OperationStatus
   /** A lost member that is not replaced yet, and what keeps it from being. */
   readonly deferred?: { readonly member: string; readonly why: string }
+  /** The gate that kept this pass from going on. */
+  readonly denied?: Gate
   readonly replacements: readonly ReplacementStatus[]
 }
 
@@ -77,36 +81,42 @@ function latchedOf({ cluster }: Facts): OperationStatus | undefined {
   return operation?.type === 'Bootstrap' || operation?.type === 'Delete' ? undefined : operation
 }
 
+/**
+ * A lost member would be waited for in vain. Everything but a replacement can be taken up again from what there is, once
+ * nobody is in the middle of joining.
+ */
 function goOn(facts: Facts, latched: OperationStatus): Undertaking {
   const replacements = recentReplacements(facts)
-  const yielding = yieldToLoss(facts, latched)
-  if (yielding !== undefined) return yielding
+  const loss = latched.type === 'Replace' || !facts.isRosterCurrent ? undefined : lossOf(facts)
+  const denial = loss === undefined ? undefined : deferralOf(facts, loss)
+  if (loss !== undefined && denial === undefined) return beginReplacement(facts, loss)
+  const way = loss === undefined ? undefined : makeWay(facts, latched, loss)
+  if (way !== undefined) return { ...way, ...deferredOf(loss, denial) }
   const isScale = latched.type === 'ScaleUp' || latched.type === 'ScaleDown'
   const operation = isScale ? retargeted(facts, latched) : latched
   const isTurned = operation.type !== latched.type
   const advance = advanceOf(facts, operation)
   if (advance.isDone === true) {
-    return { ...idle(replacements), ended: latched, ...(isTurned ? { turned: latched } : {}) }
+    const over = { ...idle(replacements), ended: latched, ...deferredOf(loss, denial) }
+    return isTurned ? { ...over, turned: latched } : over
   }
   return {
     operation: inStep(facts, operation, advance),
     // What was decided only now is done in the next pass, when it is on record.
     actions: operation === latched ? advance.actions : [],
     ...(isTurned ? { turned: latched } : {}),
+    ...(advance.gate === undefined ? {} : { denied: advance.gate }),
+    ...deferredOf(loss, denial),
     replacements,
   }
 }
 
-/**
- * A lost member would be waited for in vain. Everything but a replacement can be taken up again from what there is, once
- * nobody is in the middle of joining.
- */
-function yieldToLoss(facts: Facts, latched: OperationStatus): Undertaking | undefined {
-  if (latched.type === 'Replace' || !facts.isRosterCurrent) return undefined
-  const loss = lossOf(facts)
-  if (loss === undefined) return undefined
-  if (deferralOf(facts, loss) === undefined) return beginReplacement(facts, loss)
-  return makeWay(facts, latched, loss)
+function deferredOf(
+  loss: Loss | undefined,
+  denial: Denial | undefined,
+): Pick<Undertaking, 'deferred' | 'denied'> {
+  if (loss === undefined || denial === undefined) return {}
+  return { deferred: { member: loss.member.name, why: denial.message }, denied: denial.gate }
 }
 
 /** New members that do not get any further, because no node takes their pods for instance, are let go for now. */
@@ -135,10 +145,9 @@ function begin(facts: Facts): Undertaking {
   const { now } = facts.observed
   // As long as nobody says who belongs to the cluster, nothing is begun but what brings its pods back.
   const loss = facts.isRosterCurrent ? lossOf(facts) : undefined
-  const why = loss === undefined ? undefined : deferralOf(facts, loss)
-  if (loss !== undefined && why === undefined) return beginReplacement(facts, loss)
-  const deferred =
-    loss === undefined || why === undefined ? {} : { deferred: { member: loss.member.name, why } }
+  const denial = loss === undefined ? undefined : deferralOf(facts, loss)
+  if (loss !== undefined && denial === undefined) return beginReplacement(facts, loss)
+  const deferred = deferredOf(loss, denial)
   if (isRolloutNeeded(facts)) {
     const rollout: OperationStatus = { type: 'Rollout', step: 'Begin', startedAt: now }
     return { ...started(facts, rollout, replacements), ...deferred }
@@ -221,6 +230,23 @@ function inStep(facts: Facts, operation: OperationStatus, advance: Advance): Ope
       MESSAGE_LENGTH_MAX,
     ),
   }
+}
+
+/** What the spec asks for that is not what is under way, in words; undefined: nothing. */
+export function laterThan(
+  facts: Facts & { readonly undertaking: Undertaking },
+): string | undefined {
+  const { cluster, roster, isRosterCurrent, undertaking } = facts
+  const { operation } = undertaking
+  const { replicas } = cluster.spec
+  const isScale = operation?.type === 'ScaleUp' || operation?.type === 'ScaleDown'
+  if (operation === undefined) return undefined
+  if (operation.type !== 'Rollout' && isRolloutNeeded(facts)) return 'the rollout of the template'
+  if (isScale || !isRosterCurrent) return undefined
+  // Whoever is being replaced has no vote in between.
+  const replaced = operation.type === 'Replace' ? [operation.member] : []
+  const size = new Set([...votersOf(roster).map(({ name }) => name), ...replaced]).size
+  return size === replicas ? undefined : `the change from ${size} to ${replicas} members`
 }
 
 /** The pass ends with it: what it did changes everything else. */

@@ -4,8 +4,8 @@
 
 import { REPLACE_ANNOTATION } from '../../api/labels.ts'
 import type { OperationStatus, ReplacementStatus } from '../../api/raft-cluster.ts'
-import { type Advance, type Advancing, asking, DONE, waiting } from './advance.ts'
-import { mayDisrupt } from './gate.ts'
+import { type Advance, type Advancing, asking, denied, DONE, waiting } from './advance.ts'
+import { type Denial, denial, mayDisrupt } from './gate.ts'
 import { addLearner, joinOf } from './join.ts'
 import type { MemberView } from './members.ts'
 import type { Facts } from './facts.ts'
@@ -61,7 +61,7 @@ function isLeftOnNode({ cluster, observed }: Facts, member: MemberView): boolean
 }
 
 /** What keeps this loss from being replaced now; undefined: nothing does. */
-export function deferralOf(facts: Facts, loss: Loss): string | undefined {
+export function deferralOf(facts: Facts, loss: Loss): Denial | undefined {
   const { member } = loss
   return refusalOf(facts, loss) ?? joining(facts, member.name) ?? healGate(facts, member)
 }
@@ -74,16 +74,17 @@ export function wantsWay(facts: Facts, loss: Loss): boolean {
 }
 
 /** Nobody has given leave. */
-function refusalOf(facts: Facts, { member, reason }: Loss): string | undefined {
+function refusalOf(facts: Facts, { member, reason }: Loss): Denial | undefined {
   const { cluster } = facts
   const { mode, maxReplacementsPerHour } = cluster.spec.selfHeal
   const approval = `${member.name}@${member.entry?.incarnation ?? 1}`
   const isApproved = cluster.metadata.annotations?.[REPLACE_ANNOTATION] === approval
   if (reason !== 'Unfinished' && !isApproved) {
     const how = `approve it with the annotation ${REPLACE_ANNOTATION}=${approval}`
-    if (mode === 'Manual') return `spec.selfHeal.mode is Manual; ${how}`
+    if (mode === 'Manual') return denial('Manual', `spec.selfHeal.mode is Manual; ${how}`)
     if (recentReplacements(facts).length >= maxReplacementsPerHour) {
-      return `${maxReplacementsPerHour} replacements an hour are allowed (spec.selfHeal); ${how}`
+      const limit = `${maxReplacementsPerHour} replacements an hour are allowed (spec.selfHeal)`
+      return denial('ReplacementLimit', `${limit}; ${how}`)
     }
   }
   return undefined
@@ -97,13 +98,13 @@ export function recentReplacements({ cluster, observed }: Facts): readonly Repla
   )
 }
 
-function joining({ roster }: Facts, name: string): string | undefined {
+function joining({ roster }: Facts, name: string): Denial | undefined {
   const pending = learnersOf(roster).find((entry) => entry.name !== name)
-  return pending === undefined ? undefined : `${pending.name} is joining`
+  return pending === undefined ? undefined : denial('MemberJoining', `${pending.name} is joining`)
 }
 
 /** Without it, and with nothing else in its place yet, the cluster still has a majority. */
-function healGate(facts: Facts, { name }: MemberView): string | undefined {
+function healGate(facts: Facts, { name }: MemberView): Denial | undefined {
   const voters = votersOf(facts.roster).map((entry) => entry.name)
   return mayDisrupt(facts, { subject: name, voters, isPlanned: false })
 }
@@ -122,7 +123,7 @@ export const advanceReplace: Advancing = (facts, operation) => {
   const reason = reasonOf(facts, member)
   if (reason === undefined) return verify(member, current)
   const against = joining(facts, member.name) ?? healGate(facts, member)
-  if (against !== undefined) return waiting('AwaitGate', against, name)
+  if (against !== undefined) return denied('AwaitGate', against, name)
   if (reason === 'AwaitingReplacement') return addLearner(facts, name)
   return removeDamaged(facts, { name, current })
 }
@@ -141,7 +142,7 @@ function swap(
   if (way.kind === 'underWay') return way.advance
   const against = joining(facts, member.name) ?? healGate(facts, member)
   const step = 'Swap'
-  if (against !== undefined) return waiting(step, against, member.name)
+  if (against !== undefined) return denied(step, against, member.name)
   return asking(facts, {
     step,
     message: `the new ${member.name} takes the place of the lost one`,
@@ -165,7 +166,7 @@ function removeDamaged(
   const step = 'RemoveMember'
   if (voters.length === 0) return waiting(step, 'it is the only member', name)
   const against = mayDisrupt(facts, { subject: name, voters, isPlanned: false })
-  if (against !== undefined) return waiting(step, against, name)
+  if (against !== undefined) return denied(step, against, name)
   return asking(facts, {
     step,
     message: `${name} is removed: its data cannot be used any more`,

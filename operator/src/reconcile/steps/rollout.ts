@@ -4,7 +4,7 @@
 
 import { conditionOf } from '../../api/conditions.ts'
 import type { PodFacts } from '../observed.ts'
-import { acting, type Advance, type Advancing, DONE, waiting } from './advance.ts'
+import { acting, type Advance, type Advancing, denied, DONE, waiting } from './advance.ts'
 import type { Facts } from './facts.ts'
 import { mayDisrupt } from './gate.ts'
 import type { MemberView } from './members.ts'
@@ -106,7 +106,7 @@ function disturb(facts: Facts, member: MemberView, pod: PodFacts): Advance {
   if (isLeader) {
     return handOver(facts, { name, against, isBest: (heir) => heir.pod?.revision === revision })
   }
-  if (against !== undefined) return waiting('AwaitGate', against, name)
+  if (against !== undefined) return denied('AwaitGate', against, name)
   return roll(pod, 'it takes the new template')
 }
 

@@ -3,8 +3,8 @@
 // ordinal first. Everything is found out from the members and objects: a new operator goes on where the last one stopped. Pure.
 
 import type { OperationStatus } from '../../api/raft-cluster.ts'
-import { acting, type Advance, type Advancing, asking, DONE, waiting } from './advance.ts'
-import { mayDisrupt } from './gate.ts'
+import { acting, type Advance, type Advancing, asking, denied, DONE, waiting } from './advance.ts'
+import { type Denial, mayDisrupt } from './gate.ts'
 import { joinOf, leastFar } from './join.ts'
 import type { MemberView } from './members.ts'
 import type { Facts } from './facts.ts'
@@ -54,7 +54,7 @@ export function promote(facts: Facts, learners: readonly RosterEntry[]): Advance
   const step = 'Promote'
   const voters = votersOf(facts.roster).map(({ name }) => name)
   const against = mayDisrupt(facts, { voters, isPlanned: false })
-  if (against !== undefined) return waiting(step, against, names[0])
+  if (against !== undefined) return denied(step, against, names[0])
   return asking(facts, {
     step,
     message: `${names.join(' and ')} ${names.length === 1 ? 'gets its vote' : 'get their votes'}`,
@@ -130,7 +130,7 @@ function removeVoter(facts: Facts, { name, raftId }: RosterEntry, target: number
     return handOver(facts, { name, against, isBest: ({ ordinal }) => ordinal < target })
   }
   const step = 'RemoveMember'
-  if (against !== undefined) return waiting(step, against, name)
+  if (against !== undefined) return denied(step, against, name)
   return asking(facts, {
     step,
     message: `${name} is removed`,
@@ -144,13 +144,13 @@ export function handOver(
   facts: Facts,
   options: {
     readonly name: string
-    readonly against: string | undefined
+    readonly against: Denial | undefined
     readonly isBest: (member: MemberView) => boolean
   },
 ): Advance {
   const { name, against, isBest } = options
   const step = 'TransferLeadership'
-  if (against !== undefined) return waiting(step, against, name)
+  if (against !== undefined) return denied(step, against, name)
   const heir = facts.members
     .filter((member) => member.name !== name && member.isVoter && member.healthy)
     .toSorted(

@@ -31,6 +31,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
   const conditions = withHistory([ready, ...findings], cluster.status.conditions, {
     now: observed.now,
     generation,
+    docsUrl: observed.options.docsUrl,
   })
   const revision = updateRevision(model)
   const updated =
