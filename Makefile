@@ -73,7 +73,7 @@ test-unit: $(INSTALLED) ## the tests that start no process of their own
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) $(COMPILED) ## every fault scenario with real members, as long as it should last, and every crash point
-	@summary=$$(mktemp); RAFTBASE_FAULTS=long RAFTBASE_FAULT_SUMMARY=$$summary vitest run --project processes; \
+	@summary=$$(mktemp); RAFTBASE_FAULTS=long RAFTBASE_FAULT_SUMMARY=$$summary vitest run --project processes --project timed-processes; \
 	  status=$$?; sort -V $$summary; rm -f $$summary; exit $$status
 	@RAFTBASE_FAULTS=long SIM_TEETH=wide vitest run --project modules test/operator/crash test/operator/interrupted \
 	  test/sim/teeth
