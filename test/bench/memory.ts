@@ -5,7 +5,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { NODE_ENVIRONMENT, NODE_FLAGS } from '../../member/src/cli/dev-members.ts'
 import { type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
 import { report } from './support.ts'
 
@@ -76,8 +75,6 @@ function row(name: string, cluster: ProcessCluster): Memory {
 
 async function measure(name: string, program: string | undefined): Promise<void> {
   const cluster = await ProcessCluster.create(3)
-  cluster.nodeFlags = NODE_FLAGS
-  for (const member of cluster.members) member.environment = NODE_ENVIRONMENT
   if (program !== undefined) cluster.program = program
   try {
     cluster.startAll()

@@ -99,8 +99,6 @@ test('rewriting keys for ever takes no more memory, with compaction and snapshot
   const options = {
     members: 3,
     flags: ['-snapshot-log-bytes=4194304', '-auto-compaction-retention=1s'],
-    // As `raftbase dev` and the image start it.
-    environment: { MALLOC_ARENA_MAX: '1' },
     load: { workers: 2, keys: 3, probeEveryMs: 0, thinkMs: 50, timeoutMs: 5000 },
     rate: 5,
   } as const

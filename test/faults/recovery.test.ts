@@ -65,7 +65,7 @@ test('a member that reads its log tells its status within 50 ms', async () => {
   await fill(member)
   expect(await c.kill(member, 'SIGTERM')).toBe(0)
   const before = member.output.length
-  c.nodeFlags = [`--import=${LOOP_GAPS}`]
+  c.nodeFlags = [...c.nodeFlags, `--import=${LOOP_GAPS}`]
   c.start(member)
   const seen: Status[] = []
   await eventually('the end of its start', async () => {

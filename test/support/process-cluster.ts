@@ -9,6 +9,7 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../../member/src/cli/dev-members.ts'
 
 const MAIN = fileURLToPath(new URL('../../member/raftbase.js', import.meta.url))
 
@@ -96,8 +97,8 @@ export class ProcessCluster {
   readonly joining = new Map<MemberProcess, string>()
   /** What the members run. */
   program = MAIN
-  /** Of their Node.js. */
-  nodeFlags: readonly string[] = []
+  /** Of their Node.js: as `raftbase dev` and the image start it. */
+  nodeFlags: readonly string[] = NODE_FLAGS
 
   private constructor(members: MemberProcess[], directory: string, extraFlags: readonly string[]) {
     this.members = members
@@ -176,7 +177,7 @@ export class ProcessCluster {
     const [program, ...args] = [...member.launcher, ...node, ...flags]
     const child = spawn(program!, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...inherited(), ...member.environment },
+      env: { ...inherited(), ...NODE_ENVIRONMENT, ...member.environment },
     })
     const keep = (chunk: Buffer): void => {
       member.output += chunk.toString()
