@@ -1,5 +1,6 @@
 // Runs once before the Kubernetes scenarios, and once after: builds both images from their Dockerfiles, brings them to a
-// cluster, and installs the chart with Helm.
+// cluster, and installs the chart with Helm. Both projects of the configuration ask for it; the first one to do so gets it
+// done, and undone at the end of the run.
 //
 //   E2E_CLUSTER=current     the cluster that the kubeconfig means, instead of one of kind's that is made and removed
 //   E2E_LOAD_IMAGE=COMMAND  brings the images it is given to the nodes of the current cluster; without it the nodes must
@@ -28,14 +29,28 @@ const KIND_CONFIG = JSON.stringify({
   kubeadmConfigPatches: [JSON.stringify({ kind: 'KubeletConfiguration', syncFrequency: '10s' })],
 })
 
-export async function setup(): Promise<(() => Promise<void>) | void> {
+type Undo = () => Promise<void>
+
+/** Of this process: each project loads this module anew. */
+const shared = globalThis as { raftbaseKindSetup?: Promise<Undo> }
+
+export async function setup(): Promise<Undo | void> {
+  if (shared.raftbaseKindSetup !== undefined) {
+    await shared.raftbaseKindSetup
+    return
+  }
+  shared.raftbaseKindSetup = setUp()
+  return await shared.raftbaseKindSetup
+}
+
+async function setUp(): Promise<Undo> {
   const current = RUN.cluster === 'current'
   await requireTools(
     current ? ['docker', 'kubectl', 'helm'] : ['docker', 'kubectl', 'helm', 'kind'],
   )
   process.env['E2E_RUN_ID'] = randomBytes(3).toString('hex')
-  const undo: (() => Promise<void>)[] = []
-  const teardown = async (): Promise<void> => {
+  const undo: Undo[] = []
+  const teardown: Undo = async () => {
     if (process.env['E2E_KEEP'] === '1') {
       say(`E2E_KEEP=1: kept; export KUBECONFIG=${process.env['KUBECONFIG'] ?? ''}`)
       return
@@ -54,7 +69,7 @@ export async function setup(): Promise<(() => Promise<void>) | void> {
   }
 }
 
-async function prepare(current: boolean, undo: (() => Promise<void>)[]): Promise<void> {
+async function prepare(current: boolean, undo: Undo[]): Promise<void> {
   const built = buildImages()
   const created = current ? undefined : createKindCluster(undo)
   // Both end before either's failure is told: what is half made could not be removed.
@@ -80,7 +95,7 @@ async function buildImages(): Promise<void> {
   })
 }
 
-async function createKindCluster(undo: (() => Promise<void>)[]): Promise<string> {
+async function createKindCluster(undo: Undo[]): Promise<string> {
   const name = `raftbase-e2e-${RUN.id}`
   const directory = mkdtempSync(join(tmpdir(), 'raftbase-e2e-'))
   process.env['KUBECONFIG'] = join(directory, 'kubeconfig')

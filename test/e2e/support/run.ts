@@ -3,21 +3,30 @@
 
 import { VERSION } from '../../../member/src/version.ts'
 
-/** Each is a file of test/e2e/kind/ and gets a namespace of its own. They run in this order. */
-export const SCENARIOS = [
-  'bootstrap',
+/**
+ * Each is a file of test/e2e/kind/ and gets a namespace of its own. These leave nodes and operator alone, and wait most of
+ * their time: two of them run beside one another.
+ */
+export const SHARING_SCENARIOS = [
+  'upgrade',
   'certificates',
+  'bootstrap',
+  'deletion',
+  'member-lost',
+] as const
+
+/** These do something to nodes or to the operator, or measure time: one after the other, in this order. */
+const SCENARIOS_ALONE = [
   'leader-pod-deleted',
   'operator-killed',
   'pod-unschedulable',
   'scaling',
-  'member-lost',
-  'upgrade',
   'node-drained',
-  'deletion',
   'operator-reinstalled',
   'node-lost',
 ] as const
+
+export const SCENARIOS = [...SHARING_SCENARIOS, ...SCENARIOS_ALONE] as const
 export type Scenario = (typeof SCENARIOS)[number]
 
 export interface Run {
