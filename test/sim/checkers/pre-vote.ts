@@ -18,6 +18,8 @@ export class PreVote implements Checker {
       const granted = this.#granted.get(key) ?? new Set()
       this.#granted.set(key, granted.add(message.from))
     }
+    // Its first requests may find nobody connected: those that follow do not say any more who wanted the election.
+    if (message.type === 'MsgTimeoutNow') this.#asked.add(`${message.to} ${message.term + 1}`)
     if (message.type === 'MsgVote') this.#check(message, view)
   }
 
