@@ -32,6 +32,7 @@ import { StatusStreams } from './member-client/status-streams.ts'
 import { MemberTrust } from './member-client/trust.ts'
 import { OperatorMetrics, registerOperatorFigures } from './metrics.ts'
 import { ClusterReconciler } from './reconcile/reconciler.ts'
+import { RENDERER_REVISION } from './resources/render.ts'
 import { VERSION } from './version.ts'
 import { INDEXED_LABELS, WATCHES } from './watches.ts'
 
@@ -118,7 +119,8 @@ function build(config: OperatorConfig, access: ClusterAccess, log: Logger) {
   const streams = new StatusStreams({ timers, trust, prng, log, enqueue })
   const onOutcome = (outcome: 'written' | 'dropped') => metrics.eventEnded(outcome)
   const recorder = new EventWriter({ api, clock, log, instance: config.identity, onOutcome })
-  const render = { memberRepository: config.memberRepository, docsUrl: config.docsUrl }
+  const { memberRepository, docsUrl } = config
+  const render = { memberRepository, docsUrl, newestRenderer: RENDERER_REVISION }
   const reconciler: Reconciler = new ClusterReconciler({
     api,
     caches,

@@ -239,6 +239,7 @@ function statusOf({ name, token, clusterId, leader, term }: Played, ordinal: num
     applied: 1000,
     lastIndex: 1000,
     membershipEpoch: 0,
+    configFile: { epoch: 1, pendingRestart: [] },
     members,
     peers:
       ordinal === leader

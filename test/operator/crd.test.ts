@@ -12,6 +12,7 @@ import { eventually } from '../support/process-cluster.ts'
 import { merge } from './support/observation.ts'
 import { printedTable } from './support/printed-table.ts'
 import { CHANGES } from './support/spec-changes.ts'
+import { SERVER_ACCEPTED, SERVER_CHANGES, SERVER_REFUSED } from './support/server-specs.ts'
 import { TLS_ACCEPTED, TLS_CHANGES, TLS_REFUSED } from './support/tls-specs.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -278,16 +279,22 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
   const change = (name: string, spec: Json) =>
     server.request('PATCH', `${PATH}/${name}`, { body: { spec }, contentType: MERGE })
 
-  test.each([...ACCEPTED, ...TLS_ACCEPTED])('may have %s', async (_what, spec) => {
-    const answer = await create(resource(spec))
-    expect(answer.body['message'] ?? answer.status).toBe(201)
-  })
+  test.each([...ACCEPTED, ...TLS_ACCEPTED, ...SERVER_ACCEPTED])(
+    'may have %s',
+    async (_what, spec) => {
+      const answer = await create(resource(spec))
+      expect(answer.body['message'] ?? answer.status).toBe(201)
+    },
+  )
 
-  test.each([...REFUSED, ...TLS_REFUSED])('is refused with %s', async (_what, spec, says) => {
-    const answer = await create(resource(spec))
-    expect(answer.status).toBe(422)
-    expect(answer.body['message']).toMatch(says)
-  })
+  test.each([...REFUSED, ...TLS_REFUSED, ...SERVER_REFUSED])(
+    'is refused with %s',
+    async (_what, spec, says) => {
+      const answer = await create(resource(spec))
+      expect(answer.status).toBe(422)
+      expect(answer.body['message']).toMatch(says)
+    },
+  )
 
   test.each(['1demo', 'demo.one', `a${'b'.repeat(45)}`])(
     'is refused under the name %s',
@@ -308,16 +315,19 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
     expect(answer.body['message']).toMatch(/unknown field "spec\.replica"/)
   })
 
-  test.each([...CHANGES, ...TLS_CHANGES])('may change, or not: %s', async (...row) => {
-    const [_what, before, patch, says] = row
-    const object = resource(before)
-    const { name } = object['metadata'] as { name: string }
-    expect((await create(object)).status).toBe(201)
-    expect((await setStatus(name, { clusterId: '0123456789abcdef' })).status).toBe(200)
-    const answer = await change(name, patch)
-    expect(answer.status).toBe(says === undefined ? 200 : 422)
-    expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
-  })
+  test.each([...CHANGES, ...TLS_CHANGES, ...SERVER_CHANGES])(
+    'may change, or not: %s',
+    async (...row) => {
+      const [_what, before, patch, says] = row
+      const object = resource(before)
+      const { name } = object['metadata'] as { name: string }
+      expect((await create(object)).status).toBe(201)
+      expect((await setStatus(name, { clusterId: '0123456789abcdef' })).status).toBe(200)
+      const answer = await change(name, patch)
+      expect(answer.status).toBe(says === undefined ? 200 : 422)
+      expect(answer.body['message'] ?? 'accepted').toMatch(says ?? /^accepted$/)
+    },
+  )
 
   test.each([
     ['the version before', '0.1.0', undefined],

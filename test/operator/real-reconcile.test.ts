@@ -109,6 +109,7 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     await world.passes(4)
     const before = await world.versions()
     expect([...before.keys()].toSorted()).toEqual([
+      'configmaps/demo-config',
       'configmaps/demo-membership',
       'poddisruptionbudgets/demo',
       'raftclusters/demo',
@@ -159,6 +160,49 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     await next.passes(3)
     expect(await next.versions()).toEqual(before)
     expect(next.reasons).toEqual([])
+  })
+
+  test('an operator with a newer template, and the older one after it, leave the pods as they are', async () => {
+    const { key } = await scene(FULL_SPEC)
+    const [first, newer, older] = [1, 2, 1].map(
+      (newestRenderer) => new RealScene({ client, server, key, newestRenderer }),
+    ) as [RealScene, RealScene, RealScene]
+    const live = async () => (await newer.get(STATEFUL_SETS, 'demo'))!
+    await first.passes(4)
+    const before = await first.versions()
+    expect([...before.keys()]).not.toContain('configmaps/demo-config')
+    await newer.passes(3)
+    expect(await newer.versions()).toEqual(before)
+
+    await newer.patch(RAFT_CLUSTERS, 'demo', {
+      metadata: { annotations: { 'raftbase.io/restamp': '2' } },
+    })
+    await newer.passes(3)
+    const approved = await live()
+    expect(approved.metadata.annotations).toMatchObject({ 'raftbase.io/renderer': '2' })
+    expect(JSON.stringify(templateOf(approved))).toContain(
+      '-config=/etc/raftbase/config/member.json',
+    )
+    const file = (await newer.get(CONFIG_MAPS, 'demo-config'))!['data'] as Record<string, string>
+    expect(JSON.parse(file['member.json']!)).toEqual({
+      epoch: 1,
+      'snapshot-log-bytes': 128 * 1024 ** 2,
+      'quota-backend-bytes': 1024 ** 3,
+    })
+
+    await newer.patch(RAFT_CLUSTERS, 'demo', { spec: { scheduling: { priorityClassName: null } } })
+    await newer.patch(STATEFUL_SETS, 'demo', { spec: { replicas: 5 } })
+    await older.passes(3)
+    expect(specOf(await live())['replicas']).toBe(3)
+    expect(templateOf(await live())).toEqual(templateOf(approved))
+    const { rendererRevision } = await older.status()
+    expect(rendererRevision).toBe(2)
+
+    await newer.passes(3)
+    const template = templateOf(await live()) as { spec: Record<string, unknown> }
+    expect(template.spec['priorityClassName']).toBeUndefined()
+    expect(template).toMatchObject({ metadata: templateOf(approved)['metadata'] })
+    expect([...first.reasons, ...newer.reasons, ...older.reasons]).toEqual(['BootstrapStarted'])
   })
 
   test('pods of the template are admitted under the restricted level', async () => {
@@ -368,4 +412,8 @@ function cluster(namespace: string, spec: object): KubeObject {
 
 function specOf(object: KubeObject): Readonly<Record<string, unknown>> {
   return object['spec'] as Readonly<Record<string, unknown>>
+}
+
+function templateOf(object: KubeObject): Readonly<Record<string, unknown>> {
+  return specOf(object)['template'] as Readonly<Record<string, unknown>>
 }

@@ -77,6 +77,10 @@ export const CONDITION_REASONS = {
     'RolloutPaused',
     'RolledBack',
     'VersionDeferred',
+    'RestampPending',
+    'NewerRenderer',
+    'ConfigurationPending',
+    'ConfigurationRefused',
   ],
   Progressing: [
     'Settled',

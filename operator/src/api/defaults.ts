@@ -43,6 +43,7 @@ export function withDefaults(spec: unknown): RaftClusterSpec {
     scheduling: { ...SPEC_DEFAULTS.scheduling, ...given.scheduling },
     podMetadata: { ...given.podMetadata },
     raft: { ...SPEC_DEFAULTS.raft, ...given.raft },
+    server: { ...given.server },
     services: {
       client: { ...SPEC_DEFAULTS.services.client, ...given.services?.client },
       leader: { ...SPEC_DEFAULTS.services.leader, ...given.services?.leader },

@@ -17,6 +17,8 @@ export const VOTER_LABEL = 'raftbase.io/voter'
 export const CLUSTER_UID_ANNOTATION = 'raftbase.io/cluster-uid'
 /** On pods: of which membership document its kubelet was told last. A changed pod is looked at at once. */
 export const MEMBERSHIP_EPOCH_ANNOTATION = 'raftbase.io/membership-epoch'
+/** On pods: of which configuration file its kubelet was told last. */
+export const CONFIG_EPOCH_ANNOTATION = 'raftbase.io/config-epoch'
 /** On a RaftCluster: any text; another one exchanges the authority. On the authority's Secret: for which text it was. */
 export const ROTATE_ANNOTATION = 'raftbase.io/rotate-ca'
 /** On a Secret with a certificate: since when it is as it is. */
@@ -25,8 +27,12 @@ export const CERTIFICATES_SINCE_ANNOTATION = 'raftbase.io/since'
 export const REPLACE_ANNOTATION = 'raftbase.io/replace'
 /** On children: what the operator wrote last, to tell a change of ours from one of somebody else. */
 export const APPLIED_ANNOTATION = 'raftbase.io/applied'
-/** On the StatefulSet: by which rules its pods were rendered. */
+/** On the StatefulSet, and from revision 2 on in its template: by which rules its pods were rendered. */
 export const RENDERER_ANNOTATION = 'raftbase.io/renderer'
+/** On a StatefulSet of renderer revision 2 or later: fingerprint of the template as it was rendered. */
+export const TEMPLATE_ANNOTATION = 'raftbase.io/template'
+/** On a RaftCluster: the revision of the renderer that its pods may be made anew for. */
+export const RESTAMP_ANNOTATION = 'raftbase.io/restamp'
 /** On objects that an admission policy protects: lets the next change through. */
 export const ALLOW_ANNOTATION = 'raftbase.io/allow'
 

@@ -25,6 +25,10 @@ export function membershipName(cluster: string): string {
   return `${cluster}-membership`
 }
 
+export function configName(cluster: string): string {
+  return `${cluster}-config`
+}
+
 export function serviceAccountName(cluster: string): string {
   return `${cluster}-member`
 }

@@ -46,6 +46,17 @@ export interface RaftSpec {
   readonly snapshotLogSize: Quantity
 }
 
+/** What members keep. It reaches them in a file, and restarts nobody. */
+export interface ServerSpec {
+  readonly quotaBackendBytes?: Quantity
+  /** Absent: all history is kept until somebody compacts it. */
+  readonly autoCompaction?: {
+    readonly mode: 'Periodic' | 'Revision'
+    /** A time like `1h30m`, or a number of revisions. */
+    readonly retention: string
+  }
+}
+
 export interface ServicesSpec {
   readonly client: {
     readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer'
@@ -107,6 +118,7 @@ export interface RaftClusterSpec {
   readonly scheduling: SchedulingSpec
   readonly podMetadata: PodMetadataSpec
   readonly raft: RaftSpec
+  readonly server: ServerSpec
   readonly services: ServicesSpec
   readonly disruption: DisruptionSpec
   readonly update: UpdateSpec
@@ -150,6 +162,8 @@ export interface MemberStatus {
   readonly healthy: boolean
   readonly version?: string
   readonly lagEntries?: number
+  /** Of the newest configuration file that it has taken over. */
+  readonly configEpoch?: number
   readonly node?: string
   readonly reason?: string
   readonly message?: string
@@ -207,6 +221,10 @@ export interface RaftClusterStatus {
   readonly rollbackVersion?: string
   /** spec.version, when its rollout failed and was taken back. */
   readonly failedVersion?: string
+  /** By which revision of the renderer the pods shall be made: read when the StatefulSet that says it is lost. */
+  readonly rendererRevision?: number
+  /** By which the pods of rollbackVersion were made, where that is another one. */
+  readonly rollbackRendererRevision?: number
   readonly clusterId?: string
   readonly membershipEpoch?: number
   readonly bootstrap?: BootstrapStatus

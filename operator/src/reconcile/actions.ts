@@ -62,7 +62,12 @@ export type Action =
       /** The Secret that is written over; absent: there is none. */
       readonly over?: { readonly uid: string; readonly resourceVersion?: string }
     }
-  | { readonly type: 'scaleDown'; readonly name: string; readonly uid: string }
+  | {
+      readonly type: 'scale'
+      readonly name: string
+      readonly uid: string
+      readonly replicas: number
+    }
   | { readonly type: 'deleteClaim'; readonly name: string; readonly uid: string }
 
 /** Keys and certificates are made where the order is carried out: a plan has no secrets. */
@@ -163,8 +168,8 @@ export function describeAction(action: Action): string {
       return `ask ${action.leader} to ${describeChange(action.change)} (epoch ${action.expectedEpoch})`
     case 'writeCertificate':
       return `write ${action.order.kind} into Secret ${action.secret}: ${action.why}`
-    case 'scaleDown':
-      return `scale StatefulSet ${action.name} to 0`
+    case 'scale':
+      return `scale StatefulSet ${action.name} to ${action.replicas}`
     case 'deleteClaim':
       return `delete volume claim ${action.name}`
     default:

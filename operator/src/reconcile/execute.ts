@@ -64,11 +64,13 @@ export async function execute(
     case 'replacePod':
       await mustDelete(context, PODS, action)
       return [podReplaced(action)]
-    case 'scaleDown': {
+    case 'scale': {
       const preconditions = { uid: action.uid }
       const key = { namespace, name: action.name }
       const options = { fieldManager: FIELD_MANAGER, preconditions, signal }
-      await ignoreAbsent(api.patch(STATEFUL_SETS, key, { spec: { replicas: 0 } }, options))
+      await ignoreAbsent(
+        api.patch(STATEFUL_SETS, key, { spec: { replicas: action.replicas } }, options),
+      )
       return []
     }
     case 'deleteClaim':

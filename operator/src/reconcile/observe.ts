@@ -118,17 +118,19 @@ interface Look {
 /** What a cache does not have may be there without our label: the API server says whether the name is free. */
 async function observeChildren(
   cluster: RaftCluster,
-  { api, caches }: ObserveOptions,
+  { api, caches, render: { newestRenderer } }: ObserveOptions,
   { careful, signal }: Look,
 ): Promise<ReadonlyMap<string, KubeObject>> {
   const { name, namespace } = cluster.metadata
+  const renderer = cluster.status.rendererRevision ?? newestRenderer
+  const size = { voters: cluster.spec.replicas, renderer }
   const found = await Promise.all(
     CHILDREN.map(async (kind) => {
       const key = { namespace, name: kind.nameOf(name) }
       const decides = kind === STATEFUL_SET || kind === MEMBERSHIP
       const cached = careful && decides ? undefined : caches.of(kind.type).get(key)
       if (cached !== undefined) return [kind.title, cached] as const
-      if (!kind.isWanted(cluster, cluster.spec.replicas)) return undefined
+      if (!kind.isWanted(cluster, size)) return undefined
       const live = await api.get(kind.type, key, { signal })
       return live === undefined ? undefined : ([kind.title, live] as const)
     }),

@@ -46,6 +46,8 @@ export interface MemberReport {
     readonly epoch?: number
     readonly listed?: 'Voter' | 'Learner' | 'absent'
   }
+  /** What it has taken over of its configuration file. */
+  readonly configFile?: { readonly epoch?: number; readonly problem?: string }
   /** The certificates it has in force. */
   readonly tls?: Readonly<
     Partial<
@@ -115,6 +117,12 @@ export interface PodFacts {
   readonly voterLabel?: string
   /** Of which membership document its kubelet was told. */
   readonly membershipEpoch?: string
+  /** Of which configuration file its kubelet was told. */
+  readonly configEpoch?: string
+  /** By which its container was made; 1 for one that does not say. */
+  readonly renderer?: number
+  /** What its container may use, in bytes. */
+  readonly memoryLimit?: number
 }
 
 export interface ClaimFacts {

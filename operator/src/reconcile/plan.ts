@@ -12,6 +12,7 @@ import { planFoundations } from './steps/foundations.ts'
 import { buildModel, type Model } from './steps/model.ts'
 import { planOperation } from './steps/operation.ts'
 import { planLabels, planStuckPods } from './steps/pods.ts'
+import { planRenderer } from './steps/renderer.ts'
 import { deriveStatus } from './steps/status.ts'
 import { planTls } from './steps/tls.ts'
 
@@ -23,6 +24,7 @@ const STEPS: readonly ((model: Model) => StepResult)[] = [
   planFreeze,
   planForeignVolumes,
   planTls,
+  planRenderer,
   planFoundations,
   planStuckPods,
   planLabels,

@@ -4,11 +4,15 @@
 import type { KubeObject } from '../api/kube-object.ts'
 import {
   CLUSTER_UID_ANNOTATION,
+  CONFIG_EPOCH_ANNOTATION,
   MEMBERSHIP_EPOCH_ANNOTATION,
+  RENDERER_ANNOTATION,
   ROLE_LABEL,
   VOTER_LABEL,
 } from '../api/labels.ts'
 import { ordinalOf } from '../api/names.ts'
+import { bytesOf } from '../api/quantity.ts'
+import type { Quantity } from '../api/raft-cluster.ts'
 import { MEMBER_CONTAINER } from '../resources/pod-template.ts'
 import type { ClaimFacts, PodFacts } from './observed.ts'
 
@@ -45,7 +49,11 @@ interface RawPodStatus {
 
 interface RawPodSpec {
   readonly nodeName?: string
-  readonly containers?: readonly { readonly name: string; readonly args?: readonly string[] }[]
+  readonly containers?: readonly {
+    readonly name: string
+    readonly args?: readonly string[]
+    readonly resources?: { readonly limits?: Readonly<Record<string, Quantity>> }
+  }[]
 }
 
 type Trouble = Pick<PodFacts, 'reason' | 'message'>
@@ -65,6 +73,10 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
   const revision = labels?.['controller-revision-hash']
   const runningSince = container?.state?.running?.startedAt
   const membershipEpoch = annotations?.[MEMBERSHIP_EPOCH_ANNOTATION]
+  const configEpoch = annotations?.[CONFIG_EPOCH_ANNOTATION]
+  const renderer = Number(annotations?.[RENDERER_ANNOTATION])
+  const limit = own?.resources?.limits?.['memory']
+  const memoryLimit = limit === undefined ? undefined : bytesOf(limit)
   return {
     name,
     uid,
@@ -86,6 +98,9 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
     ...(labels?.[ROLE_LABEL] === undefined ? {} : { roleLabel: labels[ROLE_LABEL] }),
     ...(labels?.[VOTER_LABEL] === undefined ? {} : { voterLabel: labels[VOTER_LABEL] }),
     ...(membershipEpoch === undefined ? {} : { membershipEpoch }),
+    ...(configEpoch === undefined ? {} : { configEpoch }),
+    ...(Number.isSafeInteger(renderer) ? { renderer } : {}),
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
   }
 }
 

@@ -20,6 +20,7 @@ interface Remembered {
 }
 
 type MembershipFileReport = NonNullable<MemberReport['membershipFile']>
+type ConfigFileReport = NonNullable<MemberReport['configFile']>
 type PeerReport = MemberReport['peers'][number]
 
 type Answer =
@@ -143,6 +144,7 @@ function reportOf(status: Status): MemberReport {
     ...(featureLevel === undefined ? {} : { featureLevel }),
     ...(knownFeatureLevel === undefined ? {} : { knownFeatureLevel }),
     ...(membershipFile === undefined ? {} : { membershipFile: fileOf(membershipFile) }),
+    ...(status.configFile === undefined ? {} : { configFile: configOf(status.configFile) }),
     ...(status.tls === undefined ? {} : { tls: tlsOf(status.tls) }),
     storage: storageOf(status),
     peers: status.peers.map(peerOf),
@@ -164,6 +166,13 @@ function storageOf(status: Status): StorageReport {
     ...(quotaUsedBytes === undefined ? {} : { quotaUsedBytes }),
     ...(diskBytes === undefined ? {} : { diskBytes }),
     ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
+  }
+}
+
+function configOf({ epoch, problem }: NonNullable<Status['configFile']>): ConfigFileReport {
+  return {
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(problem === undefined ? {} : { problem }),
   }
 }
 

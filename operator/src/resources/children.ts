@@ -3,6 +3,7 @@
 import type { KubeObject, ResourceType } from '../api/kube-object.ts'
 import {
   clientServiceName,
+  configName,
   leaderServiceName,
   membershipName,
   peerServiceName,
@@ -17,8 +18,9 @@ import {
 } from '../api/resource-types.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { buildMembership } from './config-map.ts'
+import { buildConfiguration } from './configuration.ts'
 import { buildDisruptionBudget } from './disruption-budget.ts'
-import { type Builder, type RenderContext, stamped } from './render.ts'
+import { type Builder, CONFIG_FILE_RENDERER, type RenderContext, stamped } from './render.ts'
 import { buildServiceAccount } from './service-account.ts'
 import { buildClientService, buildLeaderService, buildPeerService } from './services.ts'
 import { buildStatefulSet } from './stateful-set.ts'
@@ -30,7 +32,12 @@ export interface ChildKind {
   readonly nameOf: (clusterName: string) => string
   readonly build: Builder
   /** Whether the spec asks for it; one that is there and not wanted is deleted. */
-  readonly isWanted: (cluster: RaftCluster, voters: number) => boolean
+  readonly isWanted: (
+    cluster: RaftCluster,
+    size: { readonly voters: number; readonly renderer: number },
+  ) => boolean
+  /** Even then: pods that still run may be made from it. */
+  readonly isKept?: true
 }
 
 const always = (): boolean => true
@@ -50,6 +57,15 @@ export const MEMBERSHIP: ChildKind = {
   nameOf: membershipName,
   build: buildMembership,
   isWanted: always,
+}
+
+export const CONFIGURATION: ChildKind = {
+  title: 'configuration ConfigMap',
+  type: CONFIG_MAPS,
+  nameOf: configName,
+  build: buildConfiguration,
+  isWanted: (_, { renderer }) => renderer >= CONFIG_FILE_RENDERER,
+  isKept: true,
 }
 
 /** The StatefulSet is last: with it the first pod starts. */
@@ -87,9 +103,10 @@ export const CHILDREN: readonly ChildKind[] = [
     type: DISRUPTION_BUDGETS,
     nameOf: itself,
     build: buildDisruptionBudget,
-    isWanted: (cluster, voters) => cluster.spec.disruption.pdb === 'Managed' && voters > 1,
+    isWanted: (cluster, { voters }) => cluster.spec.disruption.pdb === 'Managed' && voters > 1,
   },
   MEMBERSHIP,
+  CONFIGURATION,
   STATEFUL_SET,
 ]
 

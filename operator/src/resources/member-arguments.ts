@@ -5,8 +5,11 @@ import { memberUrl, PORTS } from '../api/names.ts'
 import { bytesOf, millisecondsOf } from '../api/quantity.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { MEMBERSHIP_FILE } from './config-map.ts'
+import { CONFIG_FILE, memoryLimitBytes, quotaOf } from './configuration.ts'
+import { CONFIG_FILE_RENDERER } from './render.ts'
 
 export const MEMBERSHIP_DIRECTORY = '/etc/raftbase/membership'
+export const CONFIG_DIRECTORY = '/etc/raftbase/config'
 export const CERTIFICATE_DIRECTORIES = {
   peer: '/etc/raftbase/peer-tls',
   server: '/etc/raftbase/server-tls',
@@ -14,16 +17,11 @@ export const CERTIFICATE_DIRECTORIES = {
 /** A folder of its own: file systems put things of theirs into the root of a volume. */
 const DATA_DIRECTORY = '/data/member'
 
-const QUOTA_BYTES_MAX = 2 * 1024 ** 3
-const QUOTA_BYTES_MIN = 1024 ** 2
-/** Of a memory limit. The rest is for the heap, buffers of requests, and a snapshot that is being sent. */
-const QUOTA_SHARE = 0.5
 const HEAP_SHARE = 0.65
 
-export function memberArguments(cluster: RaftCluster): readonly string[] {
+export function memberArguments(cluster: RaftCluster, renderer: number): readonly string[] {
   const { raft, tls } = cluster.spec
   const own = '$(POD_NAME)'
-  const quota = quotaBytes(cluster)
   return [
     `-name=${own}`,
     `-data-dir=${DATA_DIRECTORY}`,
@@ -37,9 +35,19 @@ export function memberArguments(cluster: RaftCluster): readonly string[] {
     `-advertise-api-url=${memberUrl(cluster, own, PORTS.api)}`,
     `-heartbeat-interval=${millisecondsOf(raft.heartbeatInterval)}`,
     `-election-timeout=${millisecondsOf(raft.electionTimeout)}`,
-    `-snapshot-log-bytes=${bytesOf(raft.snapshotLogSize)}`,
-    ...(quota === undefined ? [] : [`-quota-backend-bytes=${quota}`]),
+    ...(renderer >= CONFIG_FILE_RENDERER
+      ? [`-config=${CONFIG_DIRECTORY}/${CONFIG_FILE}`]
+      : sizeArguments(cluster)),
     ...certificateArguments(cluster),
+  ]
+}
+
+/** A flag wins over the file: where there is one, it says these. */
+function sizeArguments(cluster: RaftCluster): readonly string[] {
+  const quota = quotaOf(undefined, memoryLimitBytes(cluster))
+  return [
+    `-snapshot-log-bytes=${bytesOf(cluster.spec.raft.snapshotLogSize)}`,
+    ...(quota === undefined ? [] : [`-quota-backend-bytes=${quota}`]),
   ]
 }
 
@@ -74,16 +82,4 @@ export function memberEnvironment(
       ? []
       : [{ name: 'NODE_OPTIONS', value: `--max-old-space-size=${heapMebibytes}` }]),
   ]
-}
-
-/** Without a limit the member's own default holds. A state that outgrows its memory would kill every member at once. */
-function quotaBytes(cluster: RaftCluster): number | undefined {
-  const limit = memoryLimitBytes(cluster)
-  if (limit === undefined) return undefined
-  return Math.min(QUOTA_BYTES_MAX, Math.max(QUOTA_BYTES_MIN, Math.floor(limit * QUOTA_SHARE)))
-}
-
-function memoryLimitBytes(cluster: RaftCluster): number | undefined {
-  const limit = cluster.spec.resources.limits?.['memory']
-  return limit === undefined ? undefined : bytesOf(limit)
 }

@@ -2,16 +2,17 @@
 // differs between members comes from the pod's own name, through the environment. Pure.
 
 import { leafName } from '../api/certificates.ts'
-import { clusterLabels, selectorLabels } from '../api/labels.ts'
-import { DATA_VOLUME, membershipName, PORTS, serviceAccountName } from '../api/names.ts'
+import { clusterLabels, RENDERER_ANNOTATION, selectorLabels } from '../api/labels.ts'
+import { configName, DATA_VOLUME, membershipName, PORTS, serviceAccountName } from '../api/names.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import {
   CERTIFICATE_DIRECTORIES,
+  CONFIG_DIRECTORY,
   memberArguments,
   memberEnvironment,
   MEMBERSHIP_DIRECTORY,
 } from './member-arguments.ts'
-import type { RenderContext } from './render.ts'
+import { CONFIG_FILE_RENDERER, type TemplateContext } from './render.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -25,8 +26,9 @@ const SECRET_MODE = 0o440
 
 export const MEMBER_CONTAINER = 'member'
 
-export function buildPodTemplate(context: RenderContext): Json {
-  const { cluster } = context
+export function buildPodTemplate(context: TemplateContext): Json {
+  const { cluster, renderer } = context
+  const hasFile = renderer >= CONFIG_FILE_RENDERER
   const { scheduling, image, podMetadata } = cluster.spec
   const { name } = cluster.metadata
   return {
@@ -35,6 +37,7 @@ export function buildPodTemplate(context: RenderContext): Json {
       annotations: {
         ...podMetadata.annotations,
         'kubectl.kubernetes.io/default-container': MEMBER_CONTAINER,
+        ...(hasFile ? { [RENDERER_ANNOTATION]: String(renderer) } : {}),
       },
     },
     spec: {
@@ -60,6 +63,7 @@ export function buildPodTemplate(context: RenderContext): Json {
       containers: [memberContainer(context)],
       volumes: [
         { name: 'membership', configMap: { name: membershipName(name) } },
+        ...(hasFile ? [{ name: 'config', configMap: { name: configName(name) } }] : []),
         ...certificateUses(cluster).map((use) => ({
           name: `${use}-tls`,
           secret: { secretName: leafName(name, use), defaultMode: SECRET_MODE },
@@ -69,14 +73,14 @@ export function buildPodTemplate(context: RenderContext): Json {
   }
 }
 
-function memberContainer({ cluster, options }: RenderContext): Json {
+function memberContainer({ cluster, options, renderer }: TemplateContext): Json {
   const { image, resources, version } = cluster.spec
   const pullPolicy = image.pullPolicy
   return {
     name: MEMBER_CONTAINER,
     image: `${image.repository ?? options.memberRepository}:${version}`,
     ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
-    args: memberArguments(cluster),
+    args: memberArguments(cluster, renderer),
     env: memberEnvironment(cluster),
     ports: Object.entries(PORTS).map(([name, containerPort]) => ({
       name,
@@ -103,6 +107,9 @@ function memberContainer({ cluster, options }: RenderContext): Json {
     volumeMounts: [
       { name: DATA_VOLUME, mountPath: '/data' },
       { name: 'membership', mountPath: MEMBERSHIP_DIRECTORY, readOnly: true },
+      ...(renderer >= CONFIG_FILE_RENDERER
+        ? [{ name: 'config', mountPath: CONFIG_DIRECTORY, readOnly: true }]
+        : []),
       ...certificateUses(cluster).map((use) => ({
         name: `${use}-tls`,
         mountPath: CERTIFICATE_DIRECTORIES[use],

@@ -13,6 +13,8 @@ export interface RenderOptions {
   readonly memberRepository: string
   /** Where the documents lie that conditions and events point at; undefined: they point at none. Nothing of a pod. */
   readonly docsUrl?: string
+  /** By which new clusters are rendered, and the newest that it knows: {@link RENDERER_REVISION}. */
+  readonly newestRenderer: number
 }
 
 /**
@@ -37,18 +39,38 @@ export interface RenderContext {
     readonly epoch: number
     readonly entries: readonly MembershipEntry[]
   }
+  /** By which revision of the rules the pods are rendered. */
+  readonly renderer: number
+  /** What the members' configuration file says. */
+  readonly configuration: Configuration
 }
+
+export interface Configuration {
+  readonly epoch: number
+  readonly settings: Readonly<Record<string, string | number>>
+}
+
+/** What the pods are made from: nothing of it depends on how many there are. */
+export type TemplateContext = Pick<RenderContext, 'cluster' | 'options' | 'renderer'>
 
 /** One object of a cluster as it shall be. */
 export interface Builder {
   (context: RenderContext): KubeObject
 }
 
-/** Grows when the same RaftCluster is rendered into different pods. */
-export const RENDERER_REVISION = 1
+/**
+ * Grows when the same RaftCluster is rendered into different pods. Pods that exist keep theirs until a change of the spec makes
+ * them anew, or somebody approves (reconcile/steps/renderer.ts).
+ *
+ * 1: every setting on the command line. 2: what may change without a restart is in a mounted file.
+ */
+export const RENDERER_REVISION = 2
+
+/** From which on members have a configuration file. */
+export const CONFIG_FILE_RENDERER = 2
 
 export function childMeta(
-  { cluster }: RenderContext,
+  { cluster }: Pick<RenderContext, 'cluster'>,
   child: {
     readonly name: string
     readonly component: string

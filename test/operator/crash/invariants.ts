@@ -50,6 +50,8 @@ export class Invariants {
     this.#holds(members.formedCount <= 1, 'never two clusters for one token (1, 2)')
     const breach = members.raft?.breaches[0]
     this.#holds(breach === undefined, `${breach} (2, 4)`)
+    const [confusion] = members.breaches
+    this.#holds(confusion === undefined, `members are told ${confusion}`)
     const { rollbackVersion } = status
     const isOpen = rollbackVersion !== undefined
     const isReal =

@@ -221,7 +221,7 @@ export class SimKubernetes {
       const isBound = (claim?.['status'] as { phase?: string } | undefined)?.phase === 'Bound'
       const isRunning = (pod['status'] as unknown as { phase: string }).phase === 'Running'
       if (isRunning || !isBound || this.unschedulable.has(pod.metadata.name)) continue
-      if (this.brokenTags.has(tagOf(pod))) continue
+      if (this.brokenTags.has(tagOf(pod)) || !this.#hasFiles(pod)) continue
       const host = this.hostOf(claim)
       if (host !== undefined && !this.#isNode(host)) continue
       if (host !== undefined) this.#store.patch(target, { spec: { nodeName: host } })
@@ -238,6 +238,18 @@ export class SimKubernetes {
       }
       this.#store.patch(target, { status }, 'status')
     }
+  }
+
+  /** A kubelet starts no container before it can mount everything. */
+  #hasFiles(pod: StoredObject): boolean {
+    const { volumes } = pod['spec'] as unknown as {
+      volumes: readonly { readonly configMap?: { readonly name: string } }[]
+    }
+    return volumes.every(
+      ({ configMap }) =>
+        configMap === undefined ||
+        this.#store.find(this.#target('v1/configmaps', configMap.name)) !== undefined,
+    )
   }
 
   #isNode(name: string): boolean {

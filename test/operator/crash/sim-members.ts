@@ -11,7 +11,7 @@ import type {
   MemberAnswer,
   MemberClient,
 } from '../../../operator/src/member-client/member-client.ts'
-import type { FakeApiStore } from '../../support/fake-api-store.ts'
+import type { FakeApiStore, StoredObject } from '../../support/fake-api-store.ts'
 import type { SimCertificates } from './sim-certificates.ts'
 import { isRunning, type SimKubernetes, tagOf } from './sim-kubernetes.ts'
 import { type Configuration, type Disk, SimRaft } from './sim-raft.ts'
@@ -31,6 +31,8 @@ interface Process {
   readonly volume: Volume
   /** As it is mounted. */
   membership: string | undefined
+  /** Of its configuration file; undefined when its pod has none. */
+  config: { epoch: number; text: string } | undefined
   /** What made the kubelet look last. */
   nudge: string | undefined
   nextLook: number
@@ -53,6 +55,8 @@ export class SimMembers implements MemberClient {
   /** The newest one. */
   raft: SimRaft | undefined
   readonly #parsed = new Map<string, ParsedMembership>()
+  /** Promises to members that were broken, in words. */
+  readonly breaches: string[] = []
   /** By tag of the image, the highest feature level of that version; 0 for others. */
   readonly levels = new Map<string, number>()
   /** Tags of images whose members run, answer, and never hear of each other. */
@@ -83,14 +87,17 @@ export class SimMembers implements MemberClient {
     }
     for (const pod of pods) {
       const { metadata } = pod
-      this.#start(metadata.name, metadata.uid)
+      this.#start(metadata.name, metadata.uid, hasConfigFile(pod))
       const started = this.#processes.get(metadata.name)
       if (started !== undefined) {
         started.volume.knownLevel = this.levels.get(tagOf(pod)) ?? 0
         started.isDeaf = this.deafTags.has(tagOf(pod))
       }
       const { annotations } = metadata as { annotations?: Record<string, string> }
-      this.#look(this.#processes.get(metadata.name), annotations?.['raftbase.io/membership-epoch'])
+      const nudge = ['membership-epoch', 'config-epoch']
+        .map((name) => annotations?.[`raftbase.io/${name}`])
+        .join()
+      this.#look(this.#processes.get(metadata.name), nudge)
     }
     for (const process of this.#processes.values()) this.#decide(process)
     this.#form()
@@ -186,7 +193,7 @@ export class SimMembers implements MemberClient {
       ?.metadata.uid
   }
 
-  #start(name: string, podUid: string): void {
+  #start(name: string, podUid: string, hasFile: boolean): void {
     if (this.#processes.get(name)?.podUid === podUid) return
     const uid = this.#claimOf(name)
     if (uid === undefined) return
@@ -207,6 +214,7 @@ export class SimMembers implements MemberClient {
       name,
       volume,
       membership: this.#membership(name),
+      config: hasFile ? this.#config(name) : undefined,
       nudge: undefined,
       nextLook: this.#stepCount + KUBELET_STEPS,
       parked: undefined,
@@ -226,20 +234,48 @@ export class SimMembers implements MemberClient {
     if (nudge === process.nudge && this.#stepCount < process.nextLook) return
     process.nudge = nudge
     process.nextLook = this.#stepCount + KUBELET_STEPS
+    this.#takeConfig(process)
     const text = this.#membership(process.name)
     const [before, after] = [this.#parse(process.membership), this.#parse(text)]
     if (before.ok && after.ok && after.document.epoch < before.document.epoch) return
     process.membership = text
   }
 
+  /** As ADR 0024 says: an epoch that falls is a stale copy, and is refused. */
+  #takeConfig(process: Process): void {
+    const file = this.#config(process.name)
+    if (process.config === undefined || file === undefined) return
+    if (file.epoch < process.config.epoch) return
+    if (file.epoch === process.config.epoch && file.text !== process.config.text) {
+      this.breaches.push(`two configurations of epoch ${file.epoch}`)
+    }
+    process.config = file
+  }
+
+  /** What a member has in force. */
+  settingsOf(name: string): Readonly<Record<string, unknown>> | undefined {
+    const text = this.#processes.get(name)?.config?.text
+    return text === undefined ? undefined : (JSON.parse(text) as Record<string, unknown>)
+  }
+
+  #config(name: string): Process['config'] {
+    const text = this.#file(name, 'config', 'member.json')
+    if (text === undefined) return undefined
+    return { text, epoch: (JSON.parse(text) as { epoch: number }).epoch }
+  }
+
   #membership(name: string): string | undefined {
-    const cluster = name.slice(0, name.lastIndexOf('-'))
+    return this.#file(name, 'membership', 'membership.json')
+  }
+
+  #file(member: string, what: string, file: string): string | undefined {
+    const cluster = member.slice(0, member.lastIndexOf('-'))
     const object = this.#store.find({
       collection: 'v1/configmaps',
       namespace: 'prod',
-      name: `${cluster}-membership`,
+      name: `${cluster}-${what}`,
     })
-    return (object?.['data'] as Record<string, string> | undefined)?.['membership.json']
+    return (object?.['data'] as Record<string, string> | undefined)?.[file]
   }
 
   #entryOf({ membership, name }: Process) {
@@ -324,7 +360,7 @@ export class SimMembers implements MemberClient {
     return undefined
   }
 
-  #statusOf({ podUid, name, volume, membership, parked, known }: Process): Status {
+  #statusOf({ podUid, name, volume, membership, config, parked, known }: Process): Status {
     const tls = this.#certificates.tlsOf(podUid)
     const parsed = this.#parse(membership)
     const { raft } = this
@@ -339,6 +375,7 @@ export class SimMembers implements MemberClient {
       uptimeSeconds: 1,
       residentBytes: 1,
       ...(tls === undefined ? {} : { tls }),
+      ...(config === undefined ? {} : { configFile: { epoch: config.epoch, pendingRestart: [] } }),
       ...(parsed.ok ? { membershipFile: { epoch: parsed.document.epoch, listed } } : {}),
     }
     if (parked !== undefined || volume.id === undefined) {
@@ -401,4 +438,9 @@ export class SimMembers implements MemberClient {
         } as const
       })
   }
+}
+
+function hasConfigFile(pod: StoredObject): boolean {
+  const { volumes } = pod['spec'] as unknown as { volumes: readonly { readonly name: string }[] }
+  return volumes.some(({ name }) => name === 'config')
 }

@@ -17,6 +17,7 @@ import type {
 import { isKubeError } from '../../../operator/src/kube/errors.ts'
 import type { RecordedEvent } from '../../../operator/src/kube/event-recorder.ts'
 import { ClusterReconciler } from '../../../operator/src/reconcile/reconciler.ts'
+import { RENDERER_REVISION } from '../../../operator/src/resources/render.ts'
 import { FakeApiStore, type StoredObject } from '../../support/fake-api-store.ts'
 import { withDefaults } from '../../../operator/src/api/defaults.ts'
 import type { Json } from '../../support/fake-api-json.ts'
@@ -69,12 +70,15 @@ export class World implements Gate, Scene {
   passedAtMs = Number.NEGATIVE_INFINITY
   lostPodAtMs: number | undefined
   nowMs = Date.parse('2026-03-01T08:00:00Z')
+  /** Of operators that start from now on. */
+  newestRenderer: number
   readonly #options: WorldOptions
   readonly #prng: Prng
   readonly #operators: Operator[] = []
 
   constructor(options: WorldOptions) {
     this.#options = options
+    this.newestRenderer = RENDERER_REVISION
     this.#prng = new SeededPrng(options.seed)
     this.store.now = () => new Date(this.nowMs)
     this.invariants = new Invariants(this)
@@ -103,6 +107,21 @@ export class World implements Gate, Scene {
   upgrade(version: string): void {
     this.note(`the user asks for version ${version}`)
     this.store.patch(CLUSTER, { spec: { version } })
+  }
+
+  /** As `kubectl patch raftcluster`. */
+  change(what: string, spec: Readonly<Record<string, Json>>): void {
+    this.note(`the user asks for ${what}`)
+    this.store.patch(CLUSTER, { spec })
+  }
+
+  /** An operator of another version takes over. */
+  replaceOperators(newestRenderer: number): void {
+    this.note(`an operator that renders by revision ${newestRenderer} takes over`)
+    this.newestRenderer = newestRenderer
+    for (const { caches } of this.#operators) caches.close()
+    const count = this.#operators.splice(0).length
+    for (let left = count; left > 0; left -= 1) this.#startOperator()
   }
 
   /** As `kubectl annotate raftcluster`. */
@@ -304,7 +323,7 @@ export class World implements Gate, Scene {
       timers: systemTimers,
       log: createLogger({ level: 'silent' }),
       readsNodes: true,
-      render: { memberRepository: 'raftbase/member' },
+      render: { memberRepository: 'raftbase/member', newestRenderer: this.newestRenderer },
       counts: new ClusterCounts(new Registry()),
     })
     this.#operators.push({ reconciler, caches })

@@ -9,7 +9,12 @@ import {
   memberEnvironment,
 } from '../../../operator/src/resources/member-arguments.ts'
 import { buildPodTemplate } from '../../../operator/src/resources/pod-template.ts'
-import type { MembershipPhase, RenderContext } from '../../../operator/src/resources/render.ts'
+import { buildConfiguration, settingsOf } from '../../../operator/src/resources/configuration.ts'
+import {
+  type MembershipPhase,
+  type RenderContext,
+  RENDERER_REVISION,
+} from '../../../operator/src/resources/render.ts'
 import { buildStatefulSet } from '../../../operator/src/resources/stateful-set.ts'
 import { observationOf, UID } from '../support/observation.ts'
 
@@ -21,7 +26,9 @@ function context(
   const { replicas } = cluster.spec
   const membership = { epoch: 1, entries: [] }
   const sizes = { replicas, voters: replicas, founders: replicas }
-  return { cluster, options, ...sizes, token: UID, phase, clusterId: '0', membership }
+  const configuration = { epoch: 1, settings: settingsOf(cluster, []) }
+  const rest = { token: UID, phase, clusterId: '0', membership, configuration }
+  return { cluster, options, ...sizes, ...rest, renderer: RENDERER_REVISION }
 }
 
 describe('the template of the pods', () => {
@@ -59,6 +66,16 @@ describe('the template of the pods', () => {
   })
 })
 
+/** The command line of `demo-1`, and the text of its file. */
+function commandOf(spec: Readonly<Record<string, unknown>>, renderer: number) {
+  const made = context(spec)
+  const argv = memberArguments(made.cluster, renderer).map((text) =>
+    text.replaceAll('$(POD_NAME)', 'demo-1'),
+  )
+  const data = buildConfiguration(made)['data'] as Readonly<Record<string, string>>
+  return { argv, file: data['member.json']! }
+}
+
 describe('what a memory limit allows a member', () => {
   test.each([
     ['128Mi', 64 * 1024 ** 2, 83],
@@ -67,7 +84,8 @@ describe('what a memory limit allows a member', () => {
     ['1000000000', 500_000_000, 619],
   ])('%s allows half of it for the state and 65 percent for the heap', (memory, quota, heap) => {
     const { cluster } = context({ resources: { limits: { memory } } })
-    expect(memberArguments(cluster)).toContain(`-quota-backend-bytes=${quota}`)
+    expect(memberArguments(cluster, 1)).toContain(`-quota-backend-bytes=${quota}`)
+    expect(settingsOf(cluster, [])).toMatchObject({ 'quota-backend-bytes': quota })
     expect(memberEnvironment(cluster)).toContainEqual({
       name: 'NODE_OPTIONS',
       value: `--max-old-space-size=${heap}`,
@@ -76,35 +94,75 @@ describe('what a memory limit allows a member', () => {
 
   test('no limit leaves both to their defaults', () => {
     const { cluster } = context({ resources: { requests: { memory: '1Gi' } } })
-    expect(memberArguments(cluster).join(' ')).not.toContain('quota')
+    expect(memberArguments(cluster, 1).join(' ')).not.toContain('quota')
+    expect(settingsOf(cluster, [])).toEqual({ 'snapshot-log-bytes': 64 * 1024 ** 2 })
     expect(memberEnvironment(cluster)).toHaveLength(1)
+  })
+
+  const MEBIBYTE = 1024 ** 2
+  test.each([
+    ['a limit that grows counts once every pod has it', '1Gi', undefined, [128], 64],
+    ['a limit that shrinks counts at once', '128Mi', undefined, [1024], 64],
+    ['a pod without a limit holds nobody back', '1Gi', undefined, [undefined], 512],
+    ['a limit that goes counts until no pod has it', undefined, undefined, [1024, undefined], 512],
+    ['the quota of the spec is taken as it is', '1Gi', '700Mi', [1024], 700],
+    ['and without a limit', undefined, '700Mi', [undefined], 700],
+    ['but never more than the memory of a pod that has less', '1Gi', '700Mi', [256, 1024], 256],
+  ] as const)('%s', (_what, memory, quotaBackendBytes, pods, quota) => {
+    const { cluster } = context({
+      ...(memory === undefined ? {} : { resources: { limits: { memory } } }),
+      ...(quotaBackendBytes === undefined ? {} : { server: { quotaBackendBytes } }),
+    })
+    const limits = pods.map((limit) => (limit === undefined ? undefined : limit * MEBIBYTE))
+    expect(settingsOf(cluster, limits)).toMatchObject({ 'quota-backend-bytes': quota * MEBIBYTE })
   })
 })
 
-test('the command line of a member is one that members accept', () => {
-  const { cluster } = context({
+describe('the command line and the file of a member', () => {
+  const SPEC = {
     resources: { limits: { memory: '1Gi' } },
     raft: { heartbeatInterval: '200ms', electionTimeout: '2s', snapshotLogSize: '128Mi' },
+  }
+
+  test.each([1, 2])('of revision %i are such as members accept', (renderer) => {
+    const { argv, file } = commandOf(SPEC, renderer)
+    const readFile = (path: string): string => {
+      expect(path).toBe('/etc/raftbase/config/member.json')
+      return file
+    }
+    const loaded = loadMemberConfig({ argv, environment: {}, readFile, workingDirectory: '/' })
+    expect(loaded).toMatchObject({
+      kind: 'config',
+      config: {
+        name: 'demo-1',
+        dataDir: '/data/member',
+        membershipFile: '/etc/raftbase/membership/membership.json',
+        advertisePeerUrls: ['http://demo-1.demo-peer.prod.svc.cluster.local:2380'],
+        heartbeatMs: 200,
+        electionMs: 2000,
+        snapshotLogBytes: 128 * 1024 ** 2,
+        quotaBackendBytes: 512 * 1024 ** 2,
+      },
+      warnings: [],
+      ...(renderer === 1 ? {} : { fileEpoch: 1 }),
+    })
   })
-  const argv = memberArguments(cluster).map((text) => text.replaceAll('$(POD_NAME)', 'demo-1'))
-  const loaded = loadMemberConfig({
-    argv,
-    environment: {},
-    readFile: () => '',
-    workingDirectory: '/',
-  })
-  expect(loaded).toMatchObject({
-    kind: 'config',
-    config: {
-      name: 'demo-1',
-      dataDir: '/data/member',
-      membershipFile: '/etc/raftbase/membership/membership.json',
-      advertisePeerUrls: ['http://demo-1.demo-peer.prod.svc.cluster.local:2380'],
-      heartbeatMs: 200,
-      electionMs: 2000,
-      snapshotLogBytes: 128 * 1024 ** 2,
-      quotaBackendBytes: 512 * 1024 ** 2,
-    },
-    warnings: [],
+
+  test.each([
+    ['Periodic', '1h30m', { mode: 'periodic', retentionMs: 5_400_000 }],
+    ['Periodic', '87600h', { mode: 'periodic', retentionMs: 87_600 * 3_600_000 }],
+    ['Revision', '100000', { mode: 'revision', retentionRevisions: 100_000 }],
+    [
+      'Revision',
+      '1000000000000000',
+      { mode: 'revision', retentionRevisions: 1_000_000_000_000_000 },
+    ],
+  ])('say how history goes: %s, %s', (mode, retention, autoCompaction) => {
+    const server = { quotaBackendBytes: '64Gi', autoCompaction: { mode, retention } }
+    const { argv, file } = commandOf({ server }, 2)
+    const readFile = (): string => file
+    const loaded = loadMemberConfig({ argv, environment: {}, readFile, workingDirectory: '/' })
+    const config = { autoCompaction, quotaBackendBytes: 64 * 1024 ** 3 }
+    expect(loaded).toMatchObject({ kind: 'config', config, warnings: [] })
   })
 })

@@ -21,7 +21,13 @@ import type {
 import { plan } from '../../../operator/src/reconcile/plan.ts'
 import { CHILDREN, desired, STATEFUL_SET } from '../../../operator/src/resources/children.ts'
 import { FIRST_EPOCHS } from '../../../operator/src/resources/config-map.ts'
-import type { MembershipPhase, RenderContext } from '../../../operator/src/resources/render.ts'
+import { memoryLimitBytes, settingsOf } from '../../../operator/src/resources/configuration.ts'
+import {
+  CONFIG_FILE_RENDERER,
+  type MembershipPhase,
+  type RenderContext,
+  RENDERER_REVISION,
+} from '../../../operator/src/resources/render.ts'
 
 export const UID = '9c1e3b52-70a1-4c5f-8f0e-0242ac120002'
 export const EARLIER = '2026-03-01T08:00:00Z'
@@ -69,6 +75,12 @@ export interface Scene {
   readonly servedSecondsAgo?: number
   /** Where messages point; nowhere unless given. */
   readonly docsUrl?: string
+  /** By which revision the objects were rendered; the newest unless given. */
+  readonly renderer?: number
+  /** The newest that the operator knows, where it is another one. */
+  readonly newestRenderer?: number
+  /** Of the configuration file, in the ConfigMap and in force. */
+  readonly configEpoch?: number
 }
 
 type ReportPatch = Partial<MemberReport> & {
@@ -89,6 +101,7 @@ export function observationOf(scene: Scene): Observed {
     options: {
       memberRepository: 'raftbase/member',
       ...(scene.docsUrl === undefined ? {} : { docsUrl: scene.docsUrl }),
+      newestRenderer: scene.newestRenderer ?? RENDERER_REVISION,
     },
     replicas,
     voters: scene.voters ?? voters,
@@ -100,20 +113,29 @@ export function observationOf(scene: Scene): Observed {
       epoch: scene.epochTold ?? FIRST_EPOCHS[phase],
       entries: toldOf(scene, identities),
     },
+    renderer: rendererOf(scene),
+    configuration: {
+      epoch: scene.configEpoch ?? 1,
+      settings: settingsOf(cluster, []),
+    },
   }
   return {
     now: NOW,
     cluster,
     options: render.options,
     children: childrenOf(scene, render),
-    pods: podsOf(scene, replicas),
+    pods: podsOf(scene, replicas, cluster),
     claims: claimsOf(scene, replicas),
-    sightings: sightingsOf(scene, { replicas, clusterId, identities }),
+    sightings: sightingsOf(scene, { replicas, clusterId, identities, cluster }),
     ...(scene.nodes === undefined ? {} : { nodes: scene.nodes }),
     ...(scene.refusal === undefined ? {} : { refusal: scene.refusal }),
     ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
     ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),
   }
+}
+
+function rendererOf({ renderer = RENDERER_REVISION }: Scene): number {
+  return renderer
 }
 
 function clusterOf(scene: Scene): RaftCluster {
@@ -134,14 +156,15 @@ function clusterOf(scene: Scene): RaftCluster {
     spec: { version: '0.1.0', ...scene.spec },
   }
   const status = scene.status ?? 'healthy'
-  const settled = status === 'healthy' ? settledStatus(object) : status === 'none' ? {} : status
+  const settled =
+    status === 'healthy' ? settledStatus(object, scene) : status === 'none' ? {} : status
   const cluster = readRaftCluster({ ...object, status: settled })
   if (cluster === undefined) throw new Error('the scene is no RaftCluster')
   return cluster
 }
 
 /** The status that a pass over the healthy cluster writes. */
-function settledStatus(object: KubeObject): RaftClusterStatus {
+function settledStatus(object: KubeObject, whole: Scene): RaftClusterStatus {
   const { spec } = object
   const { deletionTimestamp: _, ...metadata } = object.metadata
   const { paused: _paused, ...rest } = spec as Record<string, unknown>
@@ -152,7 +175,15 @@ function settledStatus(object: KubeObject): RaftClusterStatus {
     startedAt: EARLIER,
     completedAt: EARLIER,
   }
-  const scene: Scene = { story: '', spec: rest, status: { bootstrap } }
+  const { renderer, newestRenderer, configEpoch } = whole
+  const scene: Scene = {
+    story: '',
+    spec: rest,
+    status: { bootstrap },
+    ...(renderer === undefined ? {} : { renderer }),
+    ...(newestRenderer === undefined ? {} : { newestRenderer }),
+    ...(configEpoch === undefined ? {} : { configEpoch }),
+  }
   const observed = observationOf(scene)
   const cluster = { ...observed.cluster, metadata: { ...observed.cluster.metadata, ...metadata } }
   return plan({ ...observed, cluster, now: EARLIER }).status
@@ -163,7 +194,7 @@ function childrenOf(scene: Scene, render: RenderContext): ReadonlyMap<string, Ku
   for (const kind of CHILDREN) {
     const special = scene.child?.[kind.title]
     const isThere = scene.children !== 'none' || special !== undefined
-    const isWanted = kind.isWanted(render.cluster, render.voters) || special !== undefined
+    const isWanted = kind.isWanted(render.cluster, render) || special !== undefined
     if (!isThere || !isWanted || special === 'absent') continue
     const made = liveObject(desired(kind, render), kind === STATEFUL_SET)
     if (special === 'foreign') {
@@ -182,7 +213,9 @@ function liveObject(object: KubeObject, isStatefulSet: boolean): KubeObject {
   return isStatefulSet ? { ...object, metadata, status } : { ...object, metadata }
 }
 
-function podsOf(scene: Scene, replicas: number): readonly PodFacts[] {
+function podsOf(scene: Scene, replicas: number, cluster: RaftCluster): readonly PodFacts[] {
+  const renderer = rendererOf(scene)
+  const memoryLimit = memoryLimitBytes(cluster)
   const ordinals = Array.from({ length: replicas }, (_, ordinal) => ordinal)
   const extra = Object.keys(scene.pod ?? {}).map(Number)
   return [...new Set([...ordinals, ...extra])].flatMap((ordinal): PodFacts[] => {
@@ -201,6 +234,8 @@ function podsOf(scene: Scene, replicas: number): readonly PodFacts[] {
           hasStarted: special?.container !== 'waiting' && special?.container !== 'none',
           restarts: 0,
           revision: REVISION,
+          ...(renderer === 1 ? {} : { renderer }),
+          ...(memoryLimit === undefined ? {} : { memoryLimit }),
           ...(scene.status === 'none' ? {} : labelsOf(scene, ordinal)),
         },
         special ?? {},
@@ -288,6 +323,7 @@ function sightingsOf(
     readonly replicas: number
     readonly clusterId: string
     readonly identities: readonly Identity[]
+    readonly cluster: RaftCluster
   },
 ): readonly MemberSighting[] {
   const term = scene.term ?? 2
@@ -297,7 +333,8 @@ function sightingsOf(
     name: memberName('demo', ordinal),
     role,
   }))
-  return podsOf(scene, known.replicas).map((pod): MemberSighting => {
+  const hasFile = rendererOf(scene) >= CONFIG_FILE_RENDERER
+  return podsOf(scene, known.replicas, known.cluster).map((pod): MemberSighting => {
     const special = scene.member?.[pod.ordinal]
     const isSilent = special === 'silent' || pod.container !== 'running'
     if (isSilent) return { name: pod.name, ageSeconds: 0, silence: 'timeout, no answer in 2 s' }
@@ -323,6 +360,7 @@ function sightingsOf(
       lastLogTerm: term,
       membershipEpoch: scene.roster === undefined ? 0 : 40,
       membershipFile: { epoch: scene.epochTold ?? 3, listed: isLearner ? 'Learner' : 'Voter' },
+      ...(hasFile ? { configFile: { epoch: scene.configEpoch ?? 1 } } : {}),
       peers:
         pod.ordinal === leader
           ? configuration

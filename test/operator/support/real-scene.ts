@@ -30,6 +30,7 @@ import type {
   MemberClient,
 } from '../../../operator/src/member-client/member-client.ts'
 import { ClusterReconciler } from '../../../operator/src/reconcile/reconciler.ts'
+import { RENDERER_REVISION } from '../../../operator/src/resources/render.ts'
 import { INDEXED_LABELS } from '../../../operator/src/watches.ts'
 import type { ApiServer } from '../../support/api-server.ts'
 import { silentLog } from '../support.ts'
@@ -56,6 +57,8 @@ export function podSpec(template: object): Record<string, unknown> {
 export class PlayedMembers implements MemberClient {
   leader: number | undefined
   cluster: KubeObject | undefined
+  /** Of the file they have taken over; undefined: they have none. */
+  configEpoch: number | undefined = 1
 
   status(baseUrl: string): Promise<MemberAnswer> {
     const ordinal = Number(/10\.1\.0\.(\d+)/.exec(baseUrl)?.[1])
@@ -83,6 +86,9 @@ export class PlayedMembers implements MemberClient {
       committed: 10,
       applied: 10,
       membershipEpoch: 0,
+      ...(this.configEpoch === undefined
+        ? {}
+        : { configFile: { epoch: this.configEpoch, pendingRestart: [] } }),
       members: [0, 1, 2].map((index) => ({
         id: idOf(index),
         name: `demo-${index}`,
@@ -113,8 +119,9 @@ export class RealScene {
     readonly client: KubeClient
     readonly server: ApiServer
     readonly key: ObjectKey
+    readonly newestRenderer?: number
   }) {
-    const { client, server, key } = options
+    const { client, server, key, newestRenderer = RENDERER_REVISION } = options
     this.#client = client
     this.#server = server
     this.key = key
@@ -130,7 +137,7 @@ export class RealScene {
       timers: systemTimers,
       log: silentLog,
       readsNodes: true,
-      render: { memberRepository: 'raftbase/member', docsUrl: DOCS_URL },
+      render: { memberRepository: 'raftbase/member', docsUrl: DOCS_URL, newestRenderer },
       counts: new ClusterCounts(new Registry()),
     })
   }

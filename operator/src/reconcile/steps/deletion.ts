@@ -69,7 +69,8 @@ function stopMembers({ statefulSet, observed, cluster }: Model): readonly Action
     return [{ type: 'replacePod', name: orphan.name, uid: orphan.uid, reason }]
   }
   if (replicasOf(statefulSet) === 0) return undefined
-  return [{ type: 'scaleDown', name: cluster.metadata.name, uid: statefulSet.metadata.uid ?? '' }]
+  const { uid = '' } = statefulSet.metadata
+  return [{ type: 'scale', name: cluster.metadata.name, uid, replicas: 0 }]
 }
 
 function replicasOf(statefulSet: Model['statefulSet']): number {

@@ -18,6 +18,7 @@ import type { ClaimFacts, MemberReport, Observed } from '../observed.ts'
 import { freezeOf, type Freeze } from './freeze.ts'
 import { electorateOf, type Electorate } from './electorate.ts'
 import { type MemberView, reportsOf, viewMembers } from './members.ts'
+import { storedRenderer } from './rendered-by.ts'
 import { ordinalsBelow, type Roster, rosterOf } from './roster.ts'
 
 const FOUNDERS_MAX = 9
@@ -62,6 +63,8 @@ export interface Facts {
   /** Objects under our names that belong to this RaftCluster, by title. */
   readonly ours: ReadonlyMap<string, KubeObject>
   readonly statefulSet: KubeObject | undefined
+  /** The revision of the renderer that the pods there are were made by; undefined: there are none. */
+  readonly renderedBy: number | undefined
   readonly recorded: MembershipDocument | undefined
   readonly hasFinalizer: boolean
   readonly isDeleting: boolean
@@ -90,6 +93,7 @@ export function gatherFacts(observed: Observed): Facts {
   const members = views.filter(({ entry }) => entry !== undefined)
   const electorate = electorateOf(views, roster)
   const statefulSet = ours.get(STATEFUL_SET.title)
+  const renderedBy = storedRenderer(statefulSet, observed)
   const hasFormed = cluster.status.clusterId !== undefined || electorate.hasFormed
   const history = historyOf({
     hasFormed,
@@ -108,7 +112,10 @@ export function gatherFacts(observed: Observed): Facts {
     phase: phaseOf(history, { recordedPhase: told?.phase, hasEverybodyData }),
     clusterId,
     hasFormed,
-    conflicts: conflictsOf(observed, ours, Math.max(founders, cluster.spec.replicas)),
+    conflicts: conflictsOf(observed, ours, {
+      voters: Math.max(founders, cluster.spec.replicas),
+      renderer: renderedBy ?? observed.options.newestRenderer,
+    }),
     foreignClaims: foreignClaimsOf(observed, token, founders),
     roster,
     isRosterCurrent: isCurrent(roster, electorate),
@@ -118,6 +125,7 @@ export function gatherFacts(observed: Observed): Facts {
     freeze: freezeOf(views, { cluster, token, clusterId }),
     ours,
     statefulSet,
+    renderedBy,
     recorded,
     hasFinalizer: finalizers?.includes(CLEANUP_FINALIZER) ?? false,
     isDeleting: deletionTimestamp !== undefined,
@@ -206,11 +214,11 @@ function recordedMembership(
 function conflictsOf(
   observed: Observed,
   ours: ReadonlyMap<string, KubeObject>,
-  voters: number,
+  size: { readonly voters: number; readonly renderer: number },
 ): string[] {
   const { cluster, children } = observed
   return CHILDREN.filter(
-    ({ title, isWanted }) => children.has(title) && !ours.has(title) && isWanted(cluster, voters),
+    ({ title, isWanted }) => children.has(title) && !ours.has(title) && isWanted(cluster, size),
   ).map(({ title, nameOf }) => `${title} ${nameOf(cluster.metadata.name)}`)
 }
 

@@ -11,9 +11,8 @@ import { describeMembers } from './members.ts'
 import type { Model } from './model.ts'
 import { laterThan } from './operation.ts'
 import { recoveryRequired, storageReady } from './recovery.ts'
-import { updateRevision, versionIn } from './revision.ts'
 import { tlsReady } from './tls.ts'
-import { isTemplateApplied } from './wanted.ts'
+import { upToDate } from './up-to-date.ts'
 
 /**
  * A majority without a leader is electing one, which takes less than a second: only when it takes longer is something
@@ -98,71 +97,6 @@ function bootstrapped(model: Model): FindingOf<'Bootstrapped'> {
   const waiting = members.filter(({ healthy }) => !healthy)
   const reason = electorate.heard < electorate.quorum ? 'WaitingForPods' : 'WaitingForQuorum'
   return { type, status: 'False', reason, message: describeMembers(waiting) }
-}
-
-function upToDate(model: Model): FindingOf<'UpToDate'> {
-  const type = 'UpToDate'
-  const { observed, cluster } = model
-  const revision = updateRevision(model)
-  const known = observed.pods.filter((pod) => pod.revision !== undefined)
-  if (known.length === 0) {
-    return { type, status: 'Unknown', reason: 'NoPods', message: 'there are no pods' }
-  }
-  const { failed, rollback, deferred } = model.versions
-  const before = cluster.status.conditions?.find((condition) => condition.type === type)
-  if (revision === undefined && before !== undefined) return before as FindingOf<'UpToDate'>
-  const old = known.filter((pod) => pod.revision !== revision)
-  if (failed !== undefined) {
-    const message =
-      `members did not become ready with version ${failed}, which was taken back to ${rollback}; ` +
-      'set spec.version to another one'
-    return { type, status: 'False', reason: 'RolledBack', message }
-  }
-  if (deferred !== undefined) {
-    return { type, status: 'False', reason: 'VersionDeferred', message: deferred }
-  }
-  const named = versionIn(model.statefulSet)
-  if (named !== undefined && named !== model.versions.wanted) {
-    const message = `the template names version ${named}, and will name ${model.versions.wanted}`
-    return { type, status: 'False', reason: 'RolloutInProgress', message }
-  }
-  if (model.statefulSet !== undefined && !isTemplateApplied(model.statefulSet, model.render)) {
-    const message = 'the template is another one than spec asks for, and is about to change'
-    return { type, status: 'False', reason: 'RolloutInProgress', message }
-  }
-  if (old.length === 0) {
-    return { type, status: 'True', reason: 'AllUpdated', message: updatedMessage(model) }
-  }
-  const names = old.map(({ name }) => name).join(', ')
-  const { operation } = model.undertaking
-  if (operation?.type === 'Rollout') {
-    const isPaused = isOverdue(model, operation)
-    const message = `${names} run an older template; ${operation.step}: ${operation.message ?? ''}`
-    return {
-      type,
-      status: 'False',
-      reason: isPaused ? 'RolloutPaused' : 'RolloutInProgress',
-      message,
-    }
-  }
-  if (cluster.spec.update.strategy === 'Rolling') {
-    const message = `${names} run an older template, and will be made anew`
-    return { type, status: 'False', reason: 'RolloutInProgress', message }
-  }
-  const message =
-    `${names} run an older template; a pod takes the new one when ` +
-    'it is deleted: one at a time, the next when all members are ready again'
-  return { type, status: 'False', reason: 'WaitingForUser', message }
-}
-
-function updatedMessage({ cluster, versions }: Model): string {
-  const message = 'every pod runs the template'
-  if (versions.rollback === undefined) return message
-  const seconds = cluster.spec.update.progressDeadlineSeconds
-  return (
-    `${message}; spec.version may go back to ${versions.rollback} until every member has been ` +
-    `healthy for ${seconds} s`
-  )
 }
 
 function progressing(model: Model): FindingOf<'Progressing'> {

@@ -5,12 +5,14 @@ import type { Observed } from '../observed.ts'
 import { type Facts, gatherFacts } from './facts.ts'
 import { withoutWayBack } from './finalize.ts'
 import { type Undertaking, undertakingOf, versionsFor } from './operation.ts'
+import { type Renderer, rendererOf } from './renderer.ts'
 import type { Versions } from './revision.ts'
 import { renderContextOf } from './wanted.ts'
 
 export interface Model extends Facts {
   readonly undertaking: Undertaking
   readonly versions: Versions
+  readonly renderer: Renderer
   readonly render: RenderContext
 }
 
@@ -19,7 +21,12 @@ export function buildModel(observed: Observed): Model {
   const undertaking = undertakingOf(facts)
   const versions = withoutWayBack(facts, { undertaking, versions: versionsFor(facts, undertaking) })
   const { cluster } = facts
-  const rendered = { ...cluster, spec: { ...cluster.spec, version: versions.wanted } }
-  const render = renderContextOf({ ...facts, cluster: rendered }, undertaking.operation)
-  return { ...facts, undertaking, versions, render }
+  const rendered = {
+    ...facts,
+    cluster: { ...cluster, spec: { ...cluster.spec, version: versions.wanted } },
+  }
+  const renderer = rendererOf(rendered, versions)
+  const { operation } = undertaking
+  const render = renderContextOf(rendered, { operation, renderer: renderer.revision })
+  return { ...facts, undertaking, versions, renderer, render }
 }

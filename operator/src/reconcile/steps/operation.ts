@@ -20,6 +20,7 @@ import {
 import { learnersOf, votersOf } from './roster.ts'
 import { advanceRollout, isRolloutNeeded } from './rollout.ts'
 import { isOverdue } from './deadline.ts'
+import { isForeign } from './renderer.ts'
 import { type Versions, versionsOf } from './revision.ts'
 import { advanceScaleDown, advanceScaleUp, retargeted, scaleNeeded } from './scale.ts'
 
@@ -47,6 +48,7 @@ export function versionsFor(facts: Facts, { operation }: Undertaking): Versions 
     operation?.type === 'Rollout' &&
     operation.step === 'WaitReady' &&
     onFailure === 'Rollback' &&
+    !isForeign(facts) &&
     // The rollout is one of a version: somebody still runs the one before, if only for want of a majority.
     facts.members.some(({ report }) => report?.version === rollbackVersion) &&
     isOverdue(facts, operation)

@@ -1,10 +1,16 @@
 // What the operator does to pods: it labels them by role, and replaces those that never ran and never will under their old
 // template, because no controller does (a StatefulSet waits for such a pod for ever). Nothing that runs is touched. Pure.
 
-import { MEMBERSHIP_EPOCH_ANNOTATION, ROLE_LABEL, VOTER_LABEL } from '../../api/labels.ts'
+import {
+  CONFIG_EPOCH_ANNOTATION,
+  MEMBERSHIP_EPOCH_ANNOTATION,
+  ROLE_LABEL,
+  VOTER_LABEL,
+} from '../../api/labels.ts'
 import { FIRST_EPOCHS } from '../../resources/config-map.ts'
 import { act, type Action, NOTHING, type StepResult, stop } from '../actions.ts'
 import type { PodFacts } from '../observed.ts'
+import { recordedConfiguration } from './configuration.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
 import { updateRevision } from './revision.ts'
@@ -34,6 +40,7 @@ export function planLabels(model: Model): StepResult {
   return act(
     ...views.flatMap((member) => labelsFor(member, electorate.leader?.member.name)),
     ...nudges(model),
+    ...configurationNudges(model),
   )
 }
 
@@ -49,6 +56,19 @@ function nudges({ observed, recorded, render }: Model): readonly Action[] {
       const annotations = { [MEMBERSHIP_EPOCH_ANNOTATION]: epoch }
       return { type: 'annotatePod', name, uid, annotations }
     })
+}
+
+/** The same for the configuration file, of those that have one and have not taken it over. */
+function configurationNudges(model: Model): readonly Action[] {
+  const { epoch } = model.render.configuration
+  if (model.renderer.isForeign || recordedConfiguration(model)?.epoch !== epoch) return []
+  return model.views.flatMap(({ pod, report }) => {
+    const known = report?.configFile?.epoch
+    if (pod === undefined || pod.isTerminating || known === undefined) return []
+    if (known >= epoch || pod.configEpoch === String(epoch)) return []
+    const annotations = { [CONFIG_EPOCH_ANNOTATION]: String(epoch) }
+    return [{ type: 'annotatePod', name: pod.name, uid: pod.uid, annotations } as const]
+  })
 }
 
 function labelsFor(member: MemberView, leader: string | undefined): readonly Action[] {

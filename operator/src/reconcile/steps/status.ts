@@ -12,10 +12,12 @@ import type {
   RaftClusterStatus,
 } from '../../api/raft-cluster.ts'
 import { latchesOf } from './bootstrap.ts'
+import { configEpochOf } from './configuration.ts'
 import { deletionStep } from './deletion.ts'
 import { findingsOf } from './findings.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
+import { rendererStatus } from './renderer.ts'
 import { updateRevision } from './revision.ts'
 import { scaleNeeded } from './scale.ts'
 
@@ -50,6 +52,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     version: versionOf(members),
     rollbackVersion: model.versions.rollback,
     failedVersion: model.versions.failed,
+    ...rendererStatus(model),
     ...latchesOf(model),
     membershipEpoch: epochOf(model),
     leader: leaderOf(model),
@@ -178,6 +181,7 @@ function memberStatus(member: MemberView, model: Model): MemberStatus {
     healthy,
     version: report?.version,
     lagEntries: lagOf(member, leader),
+    configEpoch: configEpochOf(member, model.cluster),
     node: pod?.node,
     reason: member.reason,
     message: member.message?.slice(0, MESSAGE_LENGTH_MAX),

@@ -10,12 +10,16 @@ import type { OperationStatus } from '../../api/raft-cluster.ts'
 import { desired, STATEFUL_SET } from '../../resources/children.ts'
 import { FIRST_EPOCHS, membershipDocument } from '../../resources/config-map.ts'
 import type { RenderContext } from '../../resources/render.ts'
+import { configurationOf } from './configuration.ts'
 import type { Facts } from './facts.ts'
 import { membershipEntries, ordinalsBelow, type RosterEntry, votersOf } from './roster.ts'
 
 export function renderContextOf(
   facts: Facts,
-  operation: OperationStatus | undefined,
+  {
+    operation,
+    renderer,
+  }: { readonly operation: OperationStatus | undefined; readonly renderer: number },
 ): RenderContext {
   const { cluster, observed, token, phase, clusterId, founders, roster } = facts
   const target = operation?.type === 'ScaleUp' ? (operation.toReplicas ?? 0) : 0
@@ -28,6 +32,8 @@ export function renderContextOf(
     phase,
     clusterId,
     founders,
+    renderer,
+    configuration: configurationOf(facts),
   }
   const entries = entriesOf(facts)
   const drafted = { ...base, replicas: 0, membership: { epoch: 0, entries } }
