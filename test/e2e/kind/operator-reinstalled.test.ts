@@ -65,6 +65,13 @@ test('a newer chart with a newer operator and other values restarts no member', 
   await waitFor({ what: 'a leader Service', timeoutMs: 60_000, periodMs: 200 }, async () => {
     return (await getObject(NAMESPACE, 'service', 'demo-leader')) ?? { notYet: 'nothing' }
   })
+  // What members keep reaches them in a file, which their kubelets bring.
+  const autoCompaction = { mode: 'Periodic', retention: '1h' }
+  const kept = JSON.stringify({ spec: { server: { autoCompaction } } })
+  await kubectl(['patch', 'raftcluster', 'demo', '-n', NAMESPACE, '--type=merge', '-p', kept])
+  await cluster.shows('every member with the new configuration', 180_000, ({ status: seen }) => {
+    return seen?.members?.every(({ configEpoch }) => configEpoch === 2) === true
+  })
   await cluster.shows('all as it was', 60_000, (seen) => seen.status?.phase === 'Healthy')
   await writer.acknowledges(50)
   expect(await lives()).toEqual(before)

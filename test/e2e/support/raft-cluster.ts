@@ -18,6 +18,7 @@ export interface MemberStatus {
   readonly healthy?: boolean
   readonly node?: string
   readonly reason?: string
+  readonly configEpoch?: number
 }
 
 export interface RaftClusterObject {
