@@ -7,17 +7,12 @@ import { VERSION } from '../../../member/src/version.ts'
  * Each is a file of test/e2e/kind/ and gets a namespace of its own. These leave nodes and operator alone, and wait most of
  * their time: two of them run beside one another.
  */
-export const SHARING_SCENARIOS = [
-  'upgrade',
-  'certificates',
-  'bootstrap',
-  'deletion',
-  'member-lost',
-] as const
+export const SHARING_SCENARIOS = ['upgrade', 'bootstrap', 'deletion', 'member-lost'] as const
 
-/** These do something to nodes or to the operator, or measure time: one after the other, in this order. */
+/** These do something to nodes or to the operator, or want no leader to change: one after the other, in this order. */
 const SCENARIOS_ALONE = [
   'leader-pod-deleted',
+  'certificates',
   'operator-killed',
   'pod-unschedulable',
   'scaling',
