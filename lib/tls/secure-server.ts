@@ -3,7 +3,14 @@
 
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls'
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server as TlsServer,
+  type TLSSocket,
+} from 'node:tls'
 import { invariant } from '../assert.ts'
 import type { TimerHandle, Timers } from '../clock.ts'
 import { type CertificateRefusal, judgeVerification } from './judge.ts'
@@ -51,6 +58,7 @@ export function secureServer(server: Server, options: SecureServerOptions): Secu
     // The bound above is ours; this one would leave the connection open.
     handshakeTimeout: 2 * handshakeTimeoutMs,
   })
+  useContext(tls, options.context)
   server.on('connection', (socket) => {
     // It is gone already, and with it what it is known by.
     if (socket.remotePort === undefined) {
@@ -76,8 +84,22 @@ export function secureServer(server: Server, options: SecureServerOptions): Secu
     socket.destroy()
   })
   cutWith(server, handshakes)
-  return { use: (context) => tls.setSecureContext(context) }
+  return { use: (context) => useContext(tls, context) }
 }
+
+/**
+ * Node.js' own `setSecureContext` takes a fixed list of options, and `allowPartialTrustChain` is not among them: whoever shows a
+ * certificate of an intermediate that is trusted without its root would be turned away here, and let in where we connect.
+ */
+function useContext(tls: TlsServer, context: SecureContextOptions): void {
+  const inside = tls as unknown as { _sharedCreds?: SecureContext }
+  const made = createSecureContext({ ...context, sessionIdContext: SESSION_ID_CONTEXT })
+  invariant(inside._sharedCreds !== undefined, 'TLS keeps its context under another name', {})
+  inside._sharedCreds = made
+}
+
+/** OpenSSL demands one where clients show certificates; no session is ever resumed. */
+const SESSION_ID_CONTEXT = 'raftbase'
 
 function judge(socket: TLSSocket, options: SecureServerOptions): CertificateRefusal | undefined {
   if (!options.requiresCertificate) return undefined

@@ -12,6 +12,7 @@ import type { TlsMaterial } from '../../../lib/tls/material.ts'
 import { tcpNetwork } from '../../../member/src/transport/socket.ts'
 import { peerSecurity, type PeerTlsOptions } from '../../../member/src/transport/tls.ts'
 import { authority, leaf, revocationList } from '../../support/certificates.ts'
+import { hasOpenssl, makeChain } from '../../support/openssl.ts'
 import {
   addressOf,
   CLUSTER_ID,
@@ -106,6 +107,28 @@ function rejections(member: TestMember) {
     ({ message }) => message === 'rejected connection on peer endpoint',
   )
 }
+
+const HAS_OPENSSL = hasOpenssl('peers under an intermediate authority')
+
+test.runIf(HAS_OPENSSL)(
+  'members meet under an authority that another one has signed, whose root nobody names',
+  async () => {
+    const chain = makeChain(['localhost', '127.0.0.1', '::1'])
+    const middle = { certificate: chain.middle, key: '' }
+    const pair = chain.leaf
+    const [a, b, c] = [
+      await secureMember({ number: 1 }, { pair, trusts: [middle] }),
+      await secureMember({ number: 2 }, { pair, trusts: [middle] }),
+      await secureMember({ number: 3 }),
+    ]
+    await introduce(a, b)
+    // The same with files that come later.
+    const meets = { ...shown(pair), ...trusted(middle) }
+    c.tls.change(meets)
+    await introduce(a, c)
+    expect([a, b, c].flatMap(rejections)).toEqual([])
+  },
+)
 
 test('members with certificates of one authority meet, and what they send is encrypted', async () => {
   const a = await secureMember({ number: 1 })
