@@ -194,15 +194,7 @@ export function registerOperatorFigures(registry: Registry, figures: OperatorFig
 
 /** What the statuses of RaftClusters say, as the cache has them. */
 function registerClusterFigures(registry: Registry, figures: OperatorFigures): void {
-  const perCluster = (
-    rest: string,
-    help: string,
-    options: {
-      readonly labels?: readonly string[]
-      /** Values of the labels, and the figure. */
-      readonly read: (status: StatusFields) => readonly (readonly [readonly string[], number])[]
-    },
-  ) => {
+  const perCluster: PerCluster = (rest, help, options) => {
     const labelNames = ['namespace', 'name', ...(options.labels ?? [])]
     registry.gaugeFrom(
       { name: `raftbase_operator_${rest}`, help, labelNames, seriesMax: CLUSTER_SERIES_MAX },
@@ -246,11 +238,34 @@ function registerClusterFigures(registry: Registry, figures: OperatorFigures): v
       return [[[type, step], Math.max(0, (figures.wallMs() - sinceMs) / 1000)]]
     },
   })
+  certificateFigures(perCluster)
   perCluster('cluster_out_of_date_pods', 'Pods that do not run the current template yet.', {
     read: ({ podCount, updatedCount }) =>
       podCount === undefined || updatedCount === undefined ? [] : [[[], podCount - updatedCount]],
   })
 }
+
+function certificateFigures(perCluster: PerCluster): void {
+  perCluster('cluster_certificate_start_timestamp_seconds', 'From when on a certificate is good.', {
+    labels: ['role'],
+    read: ({ certificates }) => certificates.map(({ role, notBefore }) => [[role], notBefore]),
+  })
+  perCluster('cluster_certificate_expiry_timestamp_seconds', 'Until when a certificate is good.', {
+    labels: ['role'],
+    read: ({ certificates }) => certificates.map(({ role, notAfter }) => [[role], notAfter]),
+  })
+}
+
+/** Registers a gauge of each cluster, under our prefix. */
+type PerCluster = (
+  rest: string,
+  help: string,
+  options: {
+    readonly labels?: readonly string[]
+    /** Values of the labels, and the figure. */
+    readonly read: (status: StatusFields) => readonly (readonly [readonly string[], number])[]
+  },
+) => void
 
 /** Those that somebody may want to be woken for; the others are what these are made of. */
 const SHOWN_CONDITIONS: ReadonlySet<string> = new Set([
@@ -273,6 +288,12 @@ interface StatusFields {
   readonly operation:
     | { readonly type: string; readonly step: string; readonly sinceMs: number }
     | undefined
+  /** Seconds since 1970. */
+  readonly certificates: readonly {
+    readonly role: string
+    readonly notBefore: number
+    readonly notAfter: number
+  }[]
 }
 
 /** A status is data from outside: what is not what it should be is left out. */
@@ -296,6 +317,14 @@ function statusOf(object: KubeObject): StatusFields {
       const { role, healthy } = recordOf(item)
       return { role: typeof role === 'string' ? role : 'Unknown', isHealthy: healthy === true }
     }),
+    certificates: (Array.isArray(status['certificates']) ? status['certificates'] : []).flatMap(
+      (item: unknown) => {
+        const { role, notBefore, notAfter } = recordOf(item)
+        const [from, to] = [secondsOf(notBefore), secondsOf(notAfter)]
+        if (typeof role !== 'string' || from === undefined || to === undefined) return []
+        return [{ role, notBefore: from, notAfter: to }]
+      },
+    ),
   }
 }
 
@@ -305,6 +334,11 @@ function operationOf(record: Readonly<Record<string, unknown>>): StatusFields['o
   if (typeof type !== 'string' || typeof step !== 'string' || Number.isNaN(sinceMs))
     return undefined
   return { type, step, sinceMs }
+}
+
+function secondsOf(time: unknown): number | undefined {
+  const ms = typeof time === 'string' ? Date.parse(time) : Number.NaN
+  return Number.isNaN(ms) ? undefined : ms / 1000
 }
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {

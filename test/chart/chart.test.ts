@@ -241,7 +241,7 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
       {
         apiGroups: ['cert-manager.io'],
         resources: ['certificates'],
-        verbs: ['get', 'list', 'create', 'patch'],
+        verbs: ['get', 'list', 'create', 'patch', 'delete'],
       },
       { apiGroups: ['cert-manager.io'], resources: ['issuers'], verbs: ['get'] },
     ])

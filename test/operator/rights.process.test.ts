@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority } from '../../lib/pki/certificate.ts'
 import { ApiServer, missingApiServer } from '../support/api-server.ts'
 import { CHART, helm, missingHelm } from '../support/helm.ts'
+import { company, givenData, memberLeaf } from './support/given-certificates.ts'
 import { until } from './support.ts'
 import { OperatorProcess } from './support/operator-process.ts'
 
@@ -323,6 +324,59 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
         const leaf = await certificateIn(`signed-${use}-tls`)
         expect(leaf!.verify(authority.publicKey)).toBe(true)
       }
+      // What it is asked for no more goes.
+      const own = { source: 'SelfManaged', issuerRef: null }
+      const patch = JSON.stringify({ spec: { tls: { peer: own, client: own } } })
+      const target = ['raftcluster', 'signed', '-n', 'prod']
+      await server.mustKubectl(['patch', ...target, '--type=merge', '-p', patch])
+      await eventually('the Certificate is gone', async () => {
+        return !(await exists('certificate', 'signed-authority'))
+      })
+      expect(await refusals(process)).toEqual([])
+      expect(process.log.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
+    },
+    TEST_MS,
+  )
+
+  test(
+    'certificates that a user gives are taken once nothing is wrong with them',
+    async () => {
+      await install([])
+      const process = await startAsAccount('given', [])
+      const source = { source: 'Secret', secretRef: { name: 'company' } }
+      const cluster = {
+        apiVersion: 'raftbase.io/v1alpha1',
+        kind: 'RaftCluster',
+        metadata: { name: 'demo', namespace: 'prod' },
+        spec: { version: '0.1.0', replicas: 3, tls: { peer: source, client: source } },
+      }
+      const apply = (data: Readonly<Record<string, string>>) => {
+        const metadata = { name: 'company', namespace: 'prod' }
+        const secret = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata }
+        return server.mustKubectl(['apply', '-f', '-'], JSON.stringify({ ...secret, data }))
+      }
+      await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
+      const says = (what: string) =>
+        eventually(`it says: ${what}`, async () => (await tlsReady('demo')).includes(what))
+      await says('CertificateInvalid: Secret company: there is no such Secret')
+      const authority = company()
+      await apply(givenData(memberLeaf(authority, { hosts: ['demo'] }), [authority]))
+      await says('tls.crt is not valid for *.demo-peer.prod.svc.cluster.local')
+      expect(await exists('secret', 'demo-peer-tls')).toBe(false)
+      const good = memberLeaf(authority)
+      await apply(givenData(good, [authority]))
+      for (const use of ['peer', 'server', 'operator']) {
+        await eventually(`the copy for ${use}`, () => exists('secret', `demo-${use}-tls`))
+        const copy = await certificateIn(`demo-${use}-tls`)
+        expect(copy!.fingerprint256).toBe(new X509Certificate(good.certificate).fingerprint256)
+      }
+      expect(await exists('secret', 'demo-ca')).toBe(false)
+      await eventually('until when they are good', async () => {
+        return (
+          (await read('raftcluster', 'demo', '.status.certificates[*].role')) ===
+          'peer server operator'
+        )
+      })
       expect(await refusals(process)).toEqual([])
       expect(process.log.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
     },

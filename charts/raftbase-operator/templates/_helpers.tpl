@@ -86,7 +86,7 @@ capabilities:
 {{- define "operator.certManagerRules" -}}
 - apiGroups: [cert-manager.io]
   resources: [certificates]
-  verbs: [get, list, create, patch]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [cert-manager.io]
   resources: [issuers{{ if eq .Values.rbac.scope "Cluster" }}, clusterissuers{{ end }}]
   verbs: [get]

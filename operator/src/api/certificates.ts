@@ -1,8 +1,14 @@
-// The certificates of a cluster: which there are, what each is for, and what is known of it. One authority signs all of them.
-// Pure.
+// The certificates of a cluster: which there are, what each is for, and what is known of it. One authority signs all of them,
+// or the user gives those of the members. Pure.
 
 import type { RaftCluster } from './raft-cluster.ts'
-import { clientServiceName, leaderServiceName, peerServiceName } from './names.ts'
+import {
+  clientServiceName,
+  leaderServiceName,
+  memberHost,
+  memberName,
+  peerServiceName,
+} from './names.ts'
 
 export interface CertificateFacts {
   /** Of the whole certificate, hex. */
@@ -33,6 +39,26 @@ export interface LeafFacts {
 /** `peer` and `server` are the members', `client` is for applications, `operator` ours. */
 export type LeafUse = 'peer' | 'server' | 'client' | 'operator'
 
+/** What a user's Secret holds for members; with a problem none of it is used. */
+export interface GivenLeafFacts {
+  /** Name of the Secret. */
+  readonly secret: string
+  readonly certificate?: CertificateFacts
+  /** SHA-256 of whom its `ca.crt` names, each once. */
+  readonly trusts: readonly string[]
+  readonly problem?: string
+}
+
+/** What a certificate has to be good for that a user gives. */
+export interface GivenNeed {
+  readonly use: 'peer' | 'server'
+  /** Name of the Secret. */
+  readonly secret: string
+  readonly usages: readonly ('server' | 'client')[]
+  /** In groups: where none of a group is there, its first line says so for all of them. */
+  readonly hosts: readonly { readonly pattern: string; readonly names: readonly string[] }[]
+}
+
 export interface LeafOrder {
   readonly use: LeafUse
   readonly commonName: string
@@ -51,7 +77,7 @@ function sourceOf({ spec }: RaftCluster) {
   return spec.tls?.peer ?? spec.tls?.client
 }
 
-/** The Secret with the authority that somebody else gives; undefined where the operator makes one. */
+/** The Secret with the authority that somebody else gives, if it holds one; undefined where the operator makes one. */
 export function givenAuthority(cluster: RaftCluster): string | undefined {
   if (issuerOf(cluster) !== undefined) return requestName(cluster.metadata.name)
   return sourceOf(cluster)?.secretRef?.name
@@ -110,6 +136,46 @@ export function leavesOf(cluster: RaftCluster): readonly LeafOrder[] {
     orders.push({ use: 'operator', commonName: 'raftbase-operator', ...shown })
   }
   return orders
+}
+
+/** With source Secret: what each of them has to hold, if it is no authority. */
+export function givenNeeds(cluster: RaftCluster): readonly GivenNeed[] {
+  const { peer, client } = cluster.spec.tls ?? {}
+  const { name, namespace } = cluster.metadata
+  // Members that are to be removed still need theirs.
+  const count = Math.max(cluster.spec.replicas, cluster.status.members?.length ?? 0)
+  const members = Array.from({ length: count }, (_, ordinal) => memberName(name, ordinal))
+  const full = {
+    pattern: memberHost(cluster, '*'),
+    names: members.map((member) => memberHost(cluster, member)),
+  }
+  const needs: GivenNeed[] = []
+  if (peer?.secretRef !== undefined) {
+    const usages = ['server', 'client'] as const
+    needs.push({ use: 'peer', secret: peer.secretRef.name, usages, hosts: [full] })
+  }
+  if (client?.secretRef !== undefined) {
+    const inNamespace = `${peerServiceName(name)}.${namespace}.svc`
+    const short = {
+      pattern: `*.${inNamespace}`,
+      names: members.map((member) => `${member}.${inNamespace}`),
+    }
+    const services = [
+      clientServiceName(name),
+      ...(cluster.spec.services.leader.enabled ? [leaderServiceName(name)] : []),
+    ].flatMap((service) => [
+      `${service}.${namespace}.svc`,
+      `${service}.${namespace}.svc.${cluster.spec.clusterDomain}`,
+    ])
+    needs.push({
+      use: 'server',
+      secret: client.secretRef.name,
+      // The operator shows it to members that ask who comes.
+      usages: client.mode === 'Mutual' ? ['server', 'client'] : ['server'],
+      hosts: [full, short, ...services.map((host) => ({ pattern: host, names: [host] }))],
+    })
+  }
+  return needs
 }
 
 /** `2160h`, as the schema has checked. */

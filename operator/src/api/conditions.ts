@@ -102,6 +102,7 @@ export const CONDITION_REASONS = {
     'RotationInProgress',
     'Expiring',
     'IssuerNotReady',
+    'CertificateInvalid',
     'AuthorityDamaged',
     'Forbidden',
     'NameConflict',

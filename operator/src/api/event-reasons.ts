@@ -41,6 +41,7 @@ export const EVENT_REASONS = [
   'CARotationStarted',
   'CARotated',
   'CertificateExpiring',
+  'CertificateInvalid',
   'NameConflict',
   'PVCConflict',
   'ClusterIdMismatch',

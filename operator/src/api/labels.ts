@@ -23,6 +23,10 @@ export const CONFIG_EPOCH_ANNOTATION = 'raftbase.io/config-epoch'
 export const ROTATE_ANNOTATION = 'raftbase.io/rotate-ca'
 /** On a Secret with a certificate: since when it is as it is. */
 export const CERTIFICATES_SINCE_ANNOTATION = 'raftbase.io/since'
+/** On a Secret of ours: the Secret that it was taken from. */
+export const TAKEN_FROM_ANNOTATION = 'raftbase.io/taken-from'
+/** On pods: of which certificates its kubelet was told. A changed pod is looked at at once. */
+export const CERTIFICATES_TOLD_ANNOTATION = 'raftbase.io/certificates'
 /** On a RaftCluster: `MEMBER@INCARNATION` that may be replaced now, whatever selfHeal says. */
 export const REPLACE_ANNOTATION = 'raftbase.io/replace'
 /** On children: what the operator wrote last, to tell a change of ours from one of somebody else. */

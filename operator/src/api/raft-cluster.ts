@@ -86,11 +86,12 @@ export interface DisruptionSpec {
 }
 
 export interface TlsUseSpec {
-  /** Where the authority comes from that signs: made for the cluster, asked of cert-manager, or given in a Secret. */
+  /** Where the authority comes from that signs: made for the cluster, asked of cert-manager, or given in a Secret, as may be
+   *  the certificates themselves. */
   readonly source: 'SelfManaged' | 'CertManager' | 'Secret'
   /** Who signs the authority of the cluster; of source CertManager. */
   readonly issuerRef?: { readonly name: string; readonly kind?: 'Issuer' | 'ClusterIssuer' }
-  /** With the certificate and the key of an authority; of source Secret. */
+  /** With an authority and its key, or with the certificate of members; of source Secret. */
   readonly secretRef?: { readonly name: string }
   /** How long each certificate is good for, in hours. */
   readonly duration: string
@@ -207,6 +208,13 @@ export interface ReplacementStatus {
   readonly reason: string
 }
 
+/** Of a certificate that is kept good. Times as in the certificate: they change when it does. */
+export interface CertificateStatus {
+  readonly role: 'peer' | 'server' | 'client' | 'operator' | 'authority'
+  readonly notBefore: string
+  readonly notAfter: string
+}
+
 export interface RaftClusterStatus {
   readonly observedGeneration?: number
   readonly phase?: Phase
@@ -234,6 +242,7 @@ export interface RaftClusterStatus {
   readonly members?: readonly MemberStatus[]
   readonly endpoints?: readonly string[]
   readonly connection?: { readonly client: string; readonly api: string }
+  readonly certificates?: readonly CertificateStatus[]
   readonly conditions?: readonly Condition[]
 }
 

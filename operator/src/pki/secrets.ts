@@ -2,15 +2,25 @@
 // that signs: `tls.crt` and `tls.key` sign now, `next.*` will, `previous.crt` did. Every other Secret has a certificate, its
 // key, and in `ca.crt` everybody who is to be trusted at the moment.
 
-import { Buffer } from 'node:buffer'
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import {
   type CertificatePair,
   createAuthority,
   issueCertificate,
 } from '../../../lib/pki/certificate.ts'
+import type { AuthorityFacts, LeafFacts, LeafOrder } from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
-import type { AuthorityFacts, CertificateFacts, LeafFacts, LeafOrder } from '../api/certificates.ts'
+import {
+  certificatesIn,
+  encode,
+  factsOf,
+  fingerprintOf,
+  hostsOf,
+  mustReadPair,
+  readCertificate,
+  readPair,
+  readText,
+} from './secret-data.ts'
 
 /** Base64, as in a Secret; null removes the field. */
 export type SecretData = Readonly<Record<string, string | null>>
@@ -32,22 +42,6 @@ export function readAuthority(secret: KubeObject): AuthorityFacts | undefined {
       ? {}
       : { previous: factsOf(previous) }),
   }
-}
-
-/** What a user's Secret holds; in words what is wrong with it. */
-export function readGiven(secret: KubeObject | undefined): {
-  readonly certificate?: CertificateFacts
-  readonly problem?: string
-} {
-  if (secret === undefined) return { problem: 'there is no such Secret' }
-  const pair = readPair(secret, 'tls')
-  if (pair === undefined) return { problem: 'tls.crt and tls.key are no certificate with its key' }
-  if (!new X509Certificate(pair.certificate).ca) {
-    return { problem: 'tls.crt is not the certificate of an authority' }
-  }
-  const kind = createPrivateKey(pair.key).asymmetricKeyType
-  if (kind !== 'ec' && kind !== 'rsa') return { problem: 'the key is neither EC nor RSA' }
-  return { certificate: factsOf(pair.certificate) }
 }
 
 /** `authority` is the Secret that may have signed it. */
@@ -92,6 +86,7 @@ export function withoutPrevious(): SecretData {
   return { 'previous.crt': null }
 }
 
+/** Without whom it comes with as trusted. */
 export function newLeaf(authority: KubeObject, order: LeafOrder, nowMs: number): SecretData {
   const { commonName, usages, hosts, lifeMs } = order
   const signer = mustReadPair(authority, 'tls')
@@ -99,11 +94,30 @@ export function newLeaf(authority: KubeObject, order: LeafOrder, nowMs: number):
     { commonName, usages, hosts, notBeforeMs: nowMs - BACKDATE_MS, notAfterMs: nowMs + lifeMs },
     signer,
   )
-  return { ...authorityFields('tls', pair), ...trustOf(authority) }
+  return authorityFields('tls', pair)
 }
 
-export function trustOf(authority: KubeObject): SecretData {
-  return { 'ca.crt': encode(trustedPems(authority).join('')) }
+/** Certificate, key and chain as the user has them. */
+export function leafOf(given: KubeObject): SecretData {
+  return authorityFields('tls', mustReadPair(given, 'tls'))
+}
+
+/** Whom the authority's Secret names, and whoever `beside` trusts already. */
+export function trustOf(authority: KubeObject, beside?: KubeObject): SecretData {
+  return trustIn(trustedPems(authority), beside)
+}
+
+/** Whom the user's Secret names, and whoever `beside` trusts already. */
+export function givenTrustOf(given: KubeObject, beside?: KubeObject): SecretData {
+  return trustIn([readText(given, 'ca.crt') ?? ''], beside)
+}
+
+/** Each once. */
+function trustIn(pems: readonly string[], beside: KubeObject | undefined): SecretData {
+  const before = beside === undefined ? '' : (readText(beside, 'ca.crt') ?? '')
+  const all = [before, ...pems].flatMap(certificatesIn)
+  const unique = new Map(all.map((one) => [fingerprintOf(one), one.toString()]))
+  return { 'ca.crt': encode([...unique.values()].join('')) }
 }
 
 /** What somebody who connects with it needs; undefined while it is not complete. */
@@ -141,69 +155,4 @@ function trustedPems(authority: KubeObject): readonly string[] {
   return ['tls.crt', 'next.crt', 'previous.crt']
     .map((field) => readText(authority, field))
     .filter((pem) => pem !== undefined)
-}
-
-function mustReadPair(secret: KubeObject, prefix: string): CertificatePair {
-  const pair = readPair(secret, prefix)
-  if (pair === undefined) throw new TypeError(`Secret ${secret.metadata.name} has no ${prefix}.crt`)
-  return pair
-}
-
-function readPair(secret: KubeObject, prefix: string): CertificatePair | undefined {
-  const certificate = readText(secret, `${prefix}.crt`)
-  const key = readText(secret, `${prefix}.key`)
-  if (certificate === undefined || key === undefined) return undefined
-  const parsed = readCertificate(certificate)
-  try {
-    if (parsed?.checkPrivateKey(createPrivateKey(key)) !== true) return undefined
-  } catch {
-    // Not a key: as if there were none.
-    return undefined
-  }
-  return { certificate, key }
-}
-
-function readCertificate(pem: string): X509Certificate | undefined {
-  try {
-    return new X509Certificate(pem)
-  } catch {
-    // Not a certificate: as if there were none.
-    return undefined
-  }
-}
-
-function certificatesIn(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
-  return blocks.map(readCertificate).filter((one) => one !== undefined)
-}
-
-function readText(secret: KubeObject, field: string): string | undefined {
-  const data = secret['data'] as Readonly<Record<string, unknown>> | undefined
-  const value = data !== undefined && Object.hasOwn(data, field) ? data[field] : undefined
-  return typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : undefined
-}
-
-function encode(text: string): string {
-  return Buffer.from(text).toString('base64')
-}
-
-function factsOf(pem: string): CertificateFacts {
-  const certificate = new X509Certificate(pem)
-  return {
-    sha256: fingerprintOf(certificate),
-    notBefore: certificate.validFromDate.toISOString(),
-    notAfter: certificate.validToDate.toISOString(),
-  }
-}
-
-/** As members tell theirs. */
-function fingerprintOf(certificate: X509Certificate): string {
-  return certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-}
-
-function hostsOf({ subjectAltName }: X509Certificate): readonly string[] {
-  if (subjectAltName === undefined) return []
-  return subjectAltName
-    .split(', ')
-    .map((name) => name.replace(/^(DNS|IP Address):/, '').toLowerCase())
 }

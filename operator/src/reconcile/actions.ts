@@ -2,7 +2,7 @@
 // old facts is refused by the API server instead of hitting something else. Types, and how they read in golden files.
 
 import { unreachable } from '../../../lib/assert.ts'
-import type { LeafOrder } from '../api/certificates.ts'
+import type { GivenLeafFacts, LeafOrder } from '../api/certificates.ts'
 import type { EventReason } from '../api/event-reasons.ts'
 import type { Gate } from '../api/gates.ts'
 import type { KubeObject, ResourceType } from '../api/kube-object.ts'
@@ -25,6 +25,8 @@ export type Action =
       readonly resource: ResourceType
       readonly name: string
       readonly uid: string
+      /** Nothing depends on it: without the right to, it stays. */
+      readonly isOptional?: true
     }
   | {
       readonly type: 'labelPod'
@@ -77,8 +79,12 @@ export type CertificateOrder =
   | { readonly kind: 'nextAuthority'; readonly wish?: string; readonly from?: string }
   | { readonly kind: 'promoteAuthority' }
   | { readonly kind: 'forgetPrevious' }
-  | { readonly kind: 'leaf'; readonly leaf: LeafOrder }
-  | { readonly kind: 'trust' }
+  /** `beside`: whom this Secret trusts so far is trusted as well. */
+  | { readonly kind: 'leaf'; readonly leaf: LeafOrder; readonly beside?: string }
+  | { readonly kind: 'trust'; readonly beside?: string }
+  /** What the user gives, as it was judged: `given` says of which Secret, certificate and authorities. */
+  | { readonly kind: 'givenLeaf'; readonly given: GivenLeafFacts; readonly beside?: string }
+  | { readonly kind: 'givenTrust'; readonly given: GivenLeafFacts; readonly beside?: string }
 
 /** Ids say who is meant, names are for people. */
 export type MembershipChange =

@@ -1,8 +1,8 @@
 // How far cert-manager is with what it is asked for, in words that say who has to do something. Reads only.
 
-import { issuerOf, requestName } from '../api/certificates.ts'
+import { givenAuthority, issuerOf, requestName } from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
-import { isControlledBy } from '../api/labels.ts'
+import { isControlledBy, TAKEN_FROM_ANNOTATION } from '../api/labels.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { CERTIFICATES, CLUSTER_ISSUERS, ISSUERS } from '../api/resource-types.ts'
 import { isKubeError } from '../kube/errors.ts'
@@ -44,6 +44,30 @@ export async function lookAtRequest(
     const problem =
       "the operator may not use cert-manager: rbac.certManager of the operator's chart"
     return { problem, isBlocked: true }
+  }
+}
+
+/**
+ * The Certificate of a cluster that cert-manager gave its authority once and that comes from elsewhere now. Only such a
+ * cluster costs a request; one whose user names what cert-manager makes keeps it.
+ */
+export async function lookAtFormerRequest(
+  cluster: RaftCluster,
+  authority: KubeObject | undefined,
+  { api, signal }: Look,
+): Promise<RequestFacts['live']> {
+  const { namespace, name, uid } = cluster.metadata
+  const request = requestName(name)
+  const takenFrom = authority?.metadata.annotations?.[TAKEN_FROM_ANNOTATION]
+  if (takenFrom !== request || givenAuthority(cluster) === request) return undefined
+  try {
+    const live = await api.get(CERTIFICATES, { namespace, name: request }, { signal })
+    const isGoing = live?.metadata.deletionTimestamp !== undefined
+    return live === undefined || isGoing || !isControlledBy(live, uid) ? undefined : live
+  } catch (error) {
+    // Without the right it stays until the RaftCluster goes, and takes it along.
+    if (isKubeError(error, 'forbidden')) return undefined
+    throw error
   }
 }
 

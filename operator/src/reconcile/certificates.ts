@@ -1,11 +1,11 @@
 // Reads the Secrets of a cluster, and writes the certificates that a plan orders. They are read one by one, by name: nobody
 // lists Secrets. What was read is used for half a minute, unless this process has written since.
 
-import { unreachable } from '../../../lib/assert.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import {
   authorityName,
   givenAuthority,
+  givenNeeds,
   issuerOf,
   leafName,
   leavesOf,
@@ -19,33 +19,30 @@ import {
   isControlledBy,
   ownerReference,
   ROTATE_ANNOTATION,
+  TAKEN_FROM_ANNOTATION,
 } from '../api/labels.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import { SECRETS } from '../api/resource-types.ts'
 import { isKubeError, KubeError } from '../kube/errors.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
-import { lookAtRequest } from './certificate-request.ts'
+import { readGivenAuthority, readGivenSecrets } from '../pki/given.ts'
+import { connectWith, readAuthority, readLeaf } from '../pki/secrets.ts'
+import type { PlannedEvent } from './actions.ts'
 import {
-  connectWith,
-  newAuthority,
-  newLeaf,
-  nextAuthority,
-  promotedAuthority,
-  readAuthority,
-  readGiven,
-  readLeaf,
-  type SecretData,
-  trustOf,
-  withoutPrevious,
-} from '../pki/secrets.ts'
-import type { Action, PlannedEvent } from './actions.ts'
+  basisOf,
+  type CertificateAction,
+  contentOf,
+  eventsOf,
+  isOutdated,
+  sourceOf,
+  type Written,
+} from './certificate-content.ts'
+import { lookAtFormerRequest, lookAtRequest } from './certificate-request.ts'
 import type { SecretFacts, TlsObserved } from './observed.ts'
 
 const READ_AGAIN_MS = 30_000
 /** While somebody else has to do something first. */
 const READ_WAITING_MS = 3000
-
-type CertificateAction = Extract<Action, { type: 'writeCertificate' }>
 
 interface Remembered {
   readonly atMs: number
@@ -112,25 +109,24 @@ export class Certificates {
     cluster: RaftCluster,
     signal: AbortSignal,
   ): Promise<readonly PlannedEvent[]> {
-    const { api, clock } = this.#options
+    const { clock } = this.#options
     const { namespace, name, uid } = cluster.metadata
     this.forget(uid)
-    const key = { namespace, name: authorityName(name) }
-    const authority =
-      action.order.kind === 'newAuthority' ? undefined : await api.get(SECRETS, key, { signal })
-    if (isOutdated(action, authority)) {
-      throw new KubeError('conflict', 'the authority is another one by now')
+    const get = (secret: string | undefined) =>
+      secret === undefined ? undefined : this.#get(namespace, secret, signal)
+    const [authority, given, basis] = await Promise.all([
+      get(authorityName(name)),
+      get(sourceOf(action)),
+      get(basisOf(action)),
+    ])
+    const found = { cluster, authority, given, basis, nowMs: clock.wallMs() }
+    if (isOutdated(action, found)) {
+      throw new KubeError('conflict', 'the certificates are others by now')
     }
-    const from = 'from' in action.order ? action.order.from : undefined
-    const given =
-      from === undefined ? undefined : await api.get(SECRETS, { namespace, name: from }, { signal })
-    if (from !== undefined && readGiven(given).certificate === undefined) {
-      throw new KubeError('conflict', 'the given authority is gone')
-    }
-    const written = contentOf(action, { cluster, authority, given, nowMs: clock.wallMs() })
+    const written = contentOf(action, found)
     if (action.over === undefined) await this.#create(action.secret, written, { cluster, signal })
     else {
-      await api.patch(
+      await this.#options.api.patch(
         SECRETS,
         { namespace, name: action.secret },
         { metadata: { annotations: written.annotations }, data: written.data },
@@ -156,7 +152,7 @@ export class Certificates {
           name,
           namespace,
           labels: clusterLabels(cluster.metadata.name, 'certificates'),
-          annotations,
+          annotations: withoutNulls(annotations),
           ownerReferences: [ownerReference(cluster)],
         },
         data,
@@ -185,16 +181,27 @@ export class Certificates {
     signal: AbortSignal,
   ): Promise<CertificatesFound> {
     const { namespace, name, uid } = cluster.metadata
-    const get = (secret: string) =>
-      this.#options.api.get(SECRETS, { namespace, name: secret }, { signal })
-    const wanted = givenAuthority(cluster)
-    const { api } = this.#options
-    const [request, authority, given, ...leaves] = await Promise.all([
+    const { api, clock } = this.#options
+    const get = (secret: string) => this.#get(namespace, secret, signal)
+    const needs = givenNeeds(cluster)
+    const wanted = issuerOf(cluster) === undefined ? undefined : givenAuthority(cluster)
+    const [request, authority, asked, secrets, ...leaves] = await Promise.all([
       lookAtRequest(cluster, { api, signal }),
       get(authorityName(name)),
       wanted === undefined ? undefined : get(wanted),
+      this.#readEach(namespace, [...new Set(needs.map(({ secret }) => secret))], signal),
       ...uses.map(async (use) => [use, await get(leafName(name, use))] as const),
     ])
+    const former = await lookAtFormerRequest(cluster, authority, { api, signal })
+    const given =
+      needs.length === 0
+        ? undefined
+        : readGivenSecrets(
+            needs.map((need) => ({ need, secret: secrets.get(need.secret) })),
+            clock.wallMs(),
+          )
+    const authorityGiven =
+      wanted === undefined ? given?.authority : readGivenAuthority(wanted, asked)
     const there = leaves.flatMap(([use, secret]) =>
       secret === undefined ? [] : [[use, secret] as const],
     )
@@ -203,16 +210,33 @@ export class Certificates {
       facts: {
         ...(authority === undefined ? {} : { authority: authorityOf(authority, uid) }),
         ...(request === undefined ? {} : { request }),
-        ...(wanted === undefined ? {} : { given: readGiven(given) }),
+        ...(former === undefined ? {} : { formerRequest: former }),
+        ...(authorityGiven === undefined ? {} : { given: authorityGiven }),
+        ...(given?.leaves === undefined ? {} : { givenLeaves: given.leaves }),
         leaves: Object.fromEntries(
           there.map(([use, secret]) => [
             use,
-            { ...headOf(secret, uid), facts: readLeaf(secret, authority) },
+            { ...headOf(secret, uid), ...takenFrom(secret), facts: readLeaf(secret, authority) },
           ]),
         ),
       },
       credentials: own === undefined ? undefined : connectWith(own),
     }
+  }
+
+  #get(namespace: string, name: string, signal: AbortSignal): Promise<KubeObject | undefined> {
+    return this.#options.api.get(SECRETS, { namespace, name }, { signal })
+  }
+
+  async #readEach(
+    namespace: string,
+    names: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, KubeObject | undefined>> {
+    const found = await Promise.all(
+      names.map(async (name) => [name, await this.#get(namespace, name, signal)] as const),
+    )
+    return new Map(found)
   }
 
   #nowMs(): number {
@@ -226,90 +250,15 @@ function usesOf(cluster: RaftCluster, { isAsked }: { readonly isAsked: boolean }
   return isAsked && !uses.includes('operator') ? [...uses, 'operator' as const] : uses
 }
 
-function shelfLifeOf({ facts: { forbidden, given, request } }: CertificatesFound): number {
-  const trouble = forbidden ?? given?.problem ?? request?.problem
+function shelfLifeOf({ facts }: CertificatesFound): number {
+  const { forbidden, given, givenLeaves = {}, request } = facts
+  const leaf = Object.values(givenLeaves).find(({ problem }) => problem !== undefined)
+  const trouble = forbidden ?? (facts.givenLeaves ? leaf : given)?.problem ?? request?.problem
   return trouble === undefined ? READ_AGAIN_MS : READ_WAITING_MS
 }
 
 function namesOf(cluster: RaftCluster, uses: readonly LeafUse[]): string {
-  return [givenAuthority(cluster), issuerOf(cluster)?.name, ...uses].join()
-}
-
-/** What is done to the authority itself is decided on what it was: another operator may have been faster. */
-function isOutdated(
-  { order, over, secret }: CertificateAction,
-  authority: KubeObject | undefined,
-): boolean {
-  if (order.kind === 'newAuthority' || order.kind === 'leaf' || order.kind === 'trust') return false
-  return (
-    authority?.metadata.name === secret &&
-    (authority.metadata.uid !== over?.uid ||
-      authority.metadata.resourceVersion !== over?.resourceVersion)
-  )
-}
-
-interface Written {
-  readonly data: SecretData
-  readonly annotations: Readonly<Record<string, string>>
-}
-
-function contentOf(
-  { order }: CertificateAction,
-  context: {
-    readonly cluster: RaftCluster
-    readonly authority: KubeObject | undefined
-    readonly given: KubeObject | undefined
-    readonly nowMs: number
-  },
-): Written {
-  const { cluster, authority, given, nowMs } = context
-  const { namespace, name, annotations: wishes } = cluster.metadata
-  const whose = `${namespace}/${name}`
-  const since = {
-    [CERTIFICATES_SINCE_ANNOTATION]: `${new Date(nowMs).toISOString().slice(0, 19)}Z`,
-  }
-  if (order.kind === 'newAuthority') {
-    // A wish that is older than the authority itself is fulfilled.
-    const wish = wishes?.[ROTATE_ANNOTATION]
-    const rotated = wish === undefined ? {} : { [ROTATE_ANNOTATION]: wish }
-    return { data: newAuthority(whose, nowMs, given), annotations: { ...since, ...rotated } }
-  }
-  if (authority === undefined || readAuthority(authority) === undefined) {
-    throw new KubeError('conflict', 'the authority of the cluster is gone')
-  }
-  switch (order.kind) {
-    case 'nextAuthority': {
-      const rotated = order.wish === undefined ? {} : { [ROTATE_ANNOTATION]: order.wish }
-      return { data: nextAuthority(whose, nowMs, given), annotations: { ...since, ...rotated } }
-    }
-    case 'promoteAuthority':
-      return { data: promotedAuthority(authority), annotations: since }
-    case 'forgetPrevious':
-      return { data: withoutPrevious(), annotations: since }
-    case 'leaf':
-      return { data: newLeaf(authority, order.leaf, nowMs), annotations: since }
-    case 'trust':
-      return { data: trustOf(authority), annotations: since }
-    default:
-      return unreachable(order)
-  }
-}
-
-function eventsOf({ order, secret, why, over }: CertificateAction): readonly PlannedEvent[] {
-  const base = { type: 'Normal', action: 'WriteCertificate' } as const
-  if (order.kind === 'leaf' && over !== undefined) {
-    const message = `the certificate in Secret ${secret} was made anew: ${why}`
-    return [{ ...base, reason: 'CertificateRenewed', message, occasion: secret }]
-  }
-  if (order.kind === 'nextAuthority') {
-    const message = `another authority, because ${why}: it becomes trusted beside the one before`
-    return [{ ...base, reason: 'CARotationStarted', message }]
-  }
-  if (order.kind === 'forgetPrevious') {
-    const message = 'the new authority alone is trusted from now on'
-    return [{ ...base, reason: 'CARotated', message }]
-  }
-  return []
+  return JSON.stringify([givenNeeds(cluster), issuerOf(cluster), uses])
 }
 
 function authorityOf(secret: KubeObject, uid: string): NonNullable<TlsObserved['authority']> {
@@ -320,7 +269,20 @@ function authorityOf(secret: KubeObject, uid: string): NonNullable<TlsObserved['
     ...headOf(secret, uid),
     ...(facts === undefined ? {} : { facts }),
     ...(rotatedFor === undefined ? {} : { rotatedFor }),
+    ...takenFrom(secret),
   }
+}
+
+/** Nothing is there yet that could be removed. */
+function withoutNulls(fields: Written['annotations']): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+  )
+}
+
+function takenFrom({ metadata }: KubeObject): { readonly takenFrom?: string } {
+  const name = metadata.annotations?.[TAKEN_FROM_ANNOTATION]
+  return name === undefined ? {} : { takenFrom: name }
 }
 
 function headOf(secret: KubeObject, clusterUid: string): SecretFacts {

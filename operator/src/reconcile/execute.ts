@@ -43,7 +43,7 @@ export async function execute(
     case 'apply':
       return await applyChild(action, context)
     case 'deleteChild':
-      await mustDelete(context, action.resource, action)
+      await deleteChild(action, context)
       return []
     case 'labelPod': {
       const patch = { metadata: { labels: action.labels } }
@@ -112,6 +112,17 @@ async function applyChild(
       occasion: action.title,
     },
   ]
+}
+
+async function deleteChild(
+  action: Extract<Action, { type: 'deleteChild' }>,
+  context: ExecuteContext,
+): Promise<void> {
+  try {
+    await mustDelete(context, action.resource, action)
+  } catch (error) {
+    if (action.isOptional !== true || !isKubeError(error, 'forbidden')) throw error
+  }
 }
 
 async function mustDelete(

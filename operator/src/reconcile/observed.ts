@@ -1,7 +1,13 @@
 // What one pass knows, gathered by observe.ts and the only input of plan.ts. Facts, no judgements: a member that is silent
 // is said to be silent, not to be down. Types only.
 
-import type { AuthorityFacts, CertificateFacts, LeafFacts, LeafUse } from '../api/certificates.ts'
+import type {
+  AuthorityFacts,
+  CertificateFacts,
+  GivenLeafFacts,
+  LeafFacts,
+  LeafUse,
+} from '../api/certificates.ts'
 import type { KubeObject } from '../api/kube-object.ts'
 import type { RaftCluster } from '../api/raft-cluster.ts'
 import type { RenderOptions } from '../resources/render.ts'
@@ -123,6 +129,8 @@ export interface PodFacts {
   readonly renderer?: number
   /** What its container may use, in bytes. */
   readonly memoryLimit?: number
+  /** Of which certificates. */
+  readonly certificatesTold?: string
 }
 
 export interface ClaimFacts {
@@ -165,14 +173,30 @@ export interface TlsObserved {
     readonly facts?: AuthorityFacts
     /** For which wish of the user it was exchanged last. */
     readonly rotatedFor?: string
+    /** The Secret that it was taken from last. */
+    readonly takenFrom?: string
   }
   /** It may not read Secrets there. */
   readonly forbidden?: string
   /** What cert-manager is asked for, of a cluster that uses it. */
   readonly request?: RequestFacts
+  /** The Certificate of a cluster that does not use it any more. */
+  readonly formerRequest?: KubeObject
   /** What the Secret holds, of a cluster whose authority is given. */
-  readonly given?: { readonly certificate?: CertificateFacts; readonly problem?: string }
-  readonly leaves: Readonly<Partial<Record<LeafUse, SecretFacts & { readonly facts: LeafFacts }>>>
+  readonly given?: {
+    readonly secret: string
+    readonly certificate?: CertificateFacts
+    readonly problem?: string
+  }
+  /** What the Secrets hold, where they hold certificates of members instead of an authority. */
+  readonly givenLeaves?: Readonly<Partial<Record<'peer' | 'server', GivenLeafFacts>>>
+  readonly leaves: Readonly<Partial<Record<LeafUse, LeafSecretFacts>>>
+}
+
+export type LeafSecretFacts = SecretFacts & {
+  readonly facts: LeafFacts
+  /** The user's Secret that it was taken from, or whose authorities are still trusted in it. */
+  readonly takenFrom?: string
 }
 
 export interface RequestFacts {

@@ -14,7 +14,7 @@ import { planOperation } from './steps/operation.ts'
 import { planLabels, planStuckPods } from './steps/pods.ts'
 import { planRenderer } from './steps/renderer.ts'
 import { deriveStatus } from './steps/status.ts'
-import { planTls } from './steps/tls.ts'
+import { planFormerRequest, planTls } from './steps/tls.ts'
 
 const STEPS: readonly ((model: Model) => StepResult)[] = [
   planDeletion,
@@ -28,6 +28,7 @@ const STEPS: readonly ((model: Model) => StepResult)[] = [
   planFoundations,
   planStuckPods,
   planLabels,
+  planFormerRequest,
   planBootstrap,
   planOperation,
   planFinalize,

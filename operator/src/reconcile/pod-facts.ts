@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '../api/kube-object.ts'
 import {
+  CERTIFICATES_TOLD_ANNOTATION,
   CLUSTER_UID_ANNOTATION,
   CONFIG_EPOCH_ANNOTATION,
   MEMBERSHIP_EPOCH_ANNOTATION,
@@ -77,6 +78,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
   const renderer = Number(annotations?.[RENDERER_ANNOTATION])
   const limit = own?.resources?.limits?.['memory']
   const memoryLimit = limit === undefined ? undefined : bytesOf(limit)
+  const certificatesTold = annotations?.[CERTIFICATES_TOLD_ANNOTATION]
   return {
     name,
     uid,
@@ -101,6 +103,7 @@ export function readPod(cluster: string, pod: KubeObject): PodFacts | undefined 
     ...(configEpoch === undefined ? {} : { configEpoch }),
     ...(Number.isSafeInteger(renderer) ? { renderer } : {}),
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
+    ...(certificatesTold === undefined ? {} : { certificatesTold }),
   }
 }
 

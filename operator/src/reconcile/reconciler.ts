@@ -151,7 +151,7 @@ export class ClusterReconciler implements Reconciler {
             ? await this.#certificates.write(action, cluster, signal)
             : await execute(action, { api, cluster, children: observed.children, signal })
         // What was read of it is of before.
-        if (action.type === 'apply' && action.resource === CERTIFICATES) {
+        if ('resource' in action && action.resource === CERTIFICATES) {
           this.#certificates.forget(cluster.metadata.uid)
         }
         log.info({ action: describeAction(action) }, 'carried out')

@@ -14,6 +14,7 @@ import {
   Scene,
   SIGNAL,
 } from '../support/certificate-scene.ts'
+import { encode } from '../support/given-certificates.ts'
 import { UID } from '../support/observation.ts'
 
 describe('a new cluster', () => {
@@ -315,10 +316,6 @@ test('Secrets are read one by one and not with each pass', async () => {
   expect(scene.secrets.requests).toHaveLength(5)
 })
 
-function encode(text: string): string {
-  return Buffer.from(text).toString('base64')
-}
-
 function give(scene: Scene, pair: CertificatePair, changed: object = {}): X509Certificate {
   const data = { 'tls.crt': encode(pair.certificate), 'tls.key': encode(pair.key), ...changed }
   const metadata = { name: 'company', namespace: 'prod', uid: 'uid-company' }
@@ -335,7 +332,7 @@ describe('an authority that is given', () => {
     const scene = new Scene(TLS)
     expect(await scene.settle()).toEqual([])
     expect(await scene.condition()).toBe(
-      'False IssuerNotReady: Secret company: there is no such Secret',
+      'False CertificateInvalid: Secret company: there is no such Secret',
     )
     const given = give(scene, authority('company'))
     expect(await scene.settle()).toHaveLength(5)
@@ -380,7 +377,7 @@ describe('an authority that is given', () => {
   })
 
   test.each([
-    ['no authority', () => leaf(authority('x')), {}, 'is not the certificate of an authority'],
+    ['for nobody here', () => leaf(authority('x')), {}, 'ca.crt is missing'],
     ['without a key', () => authority('x'), { 'tls.key': '' }, 'no certificate with its key'],
   ])('that is %s is said, and what is in force goes on', async (_, pair, changed, problem) => {
     const scene = new Scene(TLS)
@@ -389,97 +386,11 @@ describe('an authority that is given', () => {
     scene.deliver()
     give(scene, pair(), changed)
     expect(await scene.settle()).toEqual([])
-    expect(await scene.condition()).toContain(`False IssuerNotReady: Secret company: `)
+    expect(await scene.condition()).toContain(`False CertificateInvalid: Secret company: `)
     expect(await scene.condition()).toContain(problem)
     // Leaves are still renewed by the one that is in force.
     scene.nowMs += 61 * DAY_MS
     expect(await scene.settle()).toHaveLength(4)
-  })
-})
-
-function isReady(status: string, message = ''): object {
-  return { status: { conditions: [{ type: 'Ready', status, message }] } }
-}
-
-/** What cert-manager does with the Certificate. */
-function issue(scene: Scene): X509Certificate {
-  const { certificate, key } = authority('raftbase prod/demo')
-  const data = { 'tls.crt': encode(certificate), 'tls.key': encode(key) }
-  const metadata = { name: 'demo-authority', namespace: 'prod', uid: 'uid-of-cert-manager' }
-  scene.secrets.put({ apiVersion: 'v1', kind: 'Secret', metadata, data })
-  const live = scene.secrets.others.get('certificates/demo-authority')!
-  scene.secrets.others.set('certificates/demo-authority', { ...live, ...isReady('True') })
-  scene.nowMs += 31_000
-  return new X509Certificate(certificate)
-}
-
-describe('cert-manager', () => {
-  const SOURCE = { source: 'CertManager', issuerRef: { name: 'company', kind: 'ClusterIssuer' } }
-  const TLS = { peer: SOURCE, client: SOURCE }
-  const issuer = { apiVersion: 'cert-manager.io/v1', kind: 'ClusterIssuer' }
-
-  test('that is missing, has no issuer, or an issuer that is not ready, is said', async () => {
-    const scene = new Scene(TLS)
-    expect(await scene.settle()).toEqual([])
-    expect(await scene.condition()).toBe('False IssuerNotReady: cert-manager is not installed')
-    scene.secrets.isCertManagerThere = true
-    scene.nowMs += 3000
-    expect(await scene.settle()).toEqual(['create Certificate demo-authority'])
-    expect(await scene.condition()).toBe('False IssuerNotReady: there is no ClusterIssuer company')
-    const metadata = { name: 'company' }
-    const sick = { ...issuer, metadata, ...isReady('False', 'no such vault') }
-    scene.secrets.others.set('clusterissuers/company', sick)
-    scene.nowMs += 3000
-    expect(await scene.condition()).toBe(
-      'False IssuerNotReady: ClusterIssuer company is not ready: no such vault',
-    )
-    scene.secrets.others.set('clusterissuers/company', { ...sick, ...isReady('True') })
-    scene.nowMs += 3000
-    expect(await scene.condition()).toBe(
-      'False IssuerNotReady: Certificate demo-authority is not ready: ' +
-        'cert-manager has not looked at it yet',
-    )
-  })
-
-  test('gives the authority, and what it renews is taken over in the phases of an exchange', async () => {
-    const scene = new Scene(TLS)
-    scene.secrets.isCertManagerThere = true
-    await scene.settle()
-    const first = issue(scene)
-    expect(await scene.settle()).toHaveLength(5)
-    scene.deliver()
-    expect(scene.secrets.certificate('demo-peer-tls').verify(first.publicKey)).toBe(true)
-    expect(await scene.condition()).toMatch(/^True Issued/)
-    const second = issue(scene)
-    expect((await scene.settle())[0]).toBe(
-      'write nextAuthority into Secret demo-ca: Secret demo-authority has another one',
-    )
-    expect(scene.secrets.trusts('demo-peer-tls')).toEqual([first, second].map(fingerprint))
-  })
-
-  test('is asked again when somebody has changed what it was asked for', async () => {
-    const scene = new Scene(TLS)
-    scene.secrets.isCertManagerThere = true
-    await scene.settle()
-    issue(scene)
-    await scene.settle()
-    const live = scene.secrets.others.get('certificates/demo-authority')!
-    const spec = { ...(live['spec'] as object), isCA: false }
-    scene.secrets.others.set('certificates/demo-authority', { ...live, spec })
-    scene.nowMs += 31_000
-    expect(await scene.settle()).toEqual(['drift Certificate demo-authority'])
-  })
-
-  test('a Certificate of somebody else under that name is left alone, and said', async () => {
-    const scene = new Scene(TLS)
-    scene.secrets.isCertManagerThere = true
-    const metadata = { name: 'demo-authority', namespace: 'prod', uid: 'foreign' }
-    const foreign = { apiVersion: 'cert-manager.io/v1', kind: 'Certificate', metadata }
-    scene.secrets.others.set('certificates/demo-authority', foreign)
-    expect(await scene.settle()).toEqual([])
-    expect(await scene.condition()).toBe(
-      'False IssuerNotReady: Certificate demo-authority belongs to somebody else',
-    )
   })
 })
 

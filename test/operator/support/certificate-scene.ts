@@ -22,6 +22,14 @@ function unused(): never {
   throw new Error('not asked of a test')
 }
 
+/** As a merge patch does it. */
+function merged(before: unknown, patch: unknown): Record<string, string> {
+  const all = { ...(before as Record<string, string>), ...(patch as Record<string, string | null>) }
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+  )
+}
+
 /** As much of an API server as Secrets need: versions, preconditions, merge patches. */
 export class Secrets {
   readonly objects = new Map<string, KubeObject>()
@@ -59,10 +67,9 @@ export class Secrets {
           throw new KubeError('conflict', 'it is another one')
         }
         const metadata = patch['metadata'] as { annotations: Record<string, string> }
-        const annotations = { ...before.metadata.annotations, ...metadata.annotations }
-        const data = { ...(before['data'] as object), ...(patch['data'] as object) }
-        const kept = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
-        return this.put({ ...before, metadata: { ...before.metadata, annotations }, data: kept })
+        const annotations = merged(before.metadata.annotations, metadata.annotations)
+        const data = merged(before['data'], patch['data'])
+        return this.put({ ...before, metadata: { ...before.metadata, annotations }, data })
       },
       list: async () => {
         if (!this.isCertManagerThere) throw new KubeError('notFound', 'no such kind')
@@ -77,7 +84,10 @@ export class Secrets {
         return applied
       },
       applyStatus: unused,
-      delete: unused,
+      delete: async ({ resource }: ResourceType, { name }: ObjectKey) => {
+        this.others.delete(`${resource}/${name}`)
+        return 'deleted' as const
+      },
     }
   }
 
@@ -131,6 +141,8 @@ export class Scene {
   #inForce: MemberReport['tls'] = {}
   /** Members that do not take what is new. */
   readonly stuck = new Set<number>()
+  /** What members really say, where there are some. */
+  readonly said = new Map<number, NonNullable<MemberReport['tls']>>()
   readonly #stuckWith = new Map<number, MemberReport['tls']>()
 
   constructor(tls: object = SECURE) {
@@ -156,9 +168,8 @@ export class Scene {
     const cluster = base.cluster
     const tls = await this.#certificates.look(cluster, { isAsked: false, signal: SIGNAL })
     const sightings = base.sightings.map((sighting, ordinal) => {
-      const own = this.stuck.has(ordinal)
-        ? (this.#stuckWith.get(ordinal) ?? this.#inForce)
-        : this.#inForce
+      const stuck = this.stuck.has(ordinal) ? this.#stuckWith.get(ordinal) : undefined
+      const own = this.said.get(ordinal) ?? stuck ?? this.#inForce
       return { ...sighting, report: { ...sighting.report!, tls: own ?? {} } }
     })
     const now = `${new Date(this.nowMs).toISOString().slice(0, 19)}Z`
@@ -178,6 +189,12 @@ export class Scene {
     for (const action of plan(observed).actions) {
       if (action.type === 'apply' && action.title === 'Certificate') {
         await this.secrets.api.apply(action.resource, action.object, APPLY)
+        this.#certificates.forget(observed.cluster.metadata.uid)
+        done.push(describeAction(action))
+      }
+      if (action.type === 'deleteChild' && action.title === 'Certificate') {
+        const key = { namespace: 'prod', name: action.name }
+        await this.secrets.api.delete(action.resource, key, {})
         this.#certificates.forget(observed.cluster.metadata.uid)
         done.push(describeAction(action))
       }

@@ -60,6 +60,7 @@ export interface Scene {
   readonly term?: number
   readonly member?: Readonly<Record<number, 'silent' | ReportPatch>>
   readonly nodes?: Observed['nodes']
+  readonly tls?: Observed['tls']
   readonly rejection?: Observed['rejection']
   readonly refusal?: Observed['refusal']
   /** Who belongs to the cluster: `2`, `2@3` in its third incarnation, `2 learner`. Unless given, as it was made. */
@@ -128,6 +129,7 @@ export function observationOf(scene: Scene): Observed {
     claims: claimsOf(scene, replicas),
     sightings: sightingsOf(scene, { replicas, clusterId, identities, cluster }),
     ...(scene.nodes === undefined ? {} : { nodes: scene.nodes }),
+    ...(scene.tls === undefined ? {} : { tls: scene.tls }),
     ...(scene.refusal === undefined ? {} : { refusal: scene.refusal }),
     ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
     ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),
@@ -288,6 +290,11 @@ function identitiesOf(scene: Scene, founders: number): readonly Identity[] {
   })
 }
 
+function isSecure({ spec }: Scene): boolean {
+  const { tls } = (spec ?? {}) as { tls?: { peer?: object } }
+  return tls?.peer !== undefined
+}
+
 /** Whom membership.json lists, the newest of each name; by `told` where that differs from the roster. */
 function toldOf(
   scene: Scene,
@@ -301,7 +308,8 @@ function toldOf(
   )
   return newest.map(({ ordinal, incarnation, role }) => {
     const name = memberName('demo', ordinal)
-    const url = `http://${name}.demo-peer.prod.svc.cluster.local:2380`
+    const scheme = isSecure(scene) ? 'https' : 'http'
+    const url = `${scheme}://${name}.demo-peer.prod.svc.cluster.local:2380`
     return {
       name,
       ordinal,

@@ -17,6 +17,10 @@ export const TLS_ACCEPTED: readonly (readonly [string, Json])[] = [
   ['certificates of its own authority', { tls: { peer: OWN, client: OWN } }],
   ['certificates for peers alone', { tls: { peer: OWN } }],
   ['certificates of a given authority', { tls: { peer: GIVEN, client: GIVEN } }],
+  [
+    'certificates of two Secrets',
+    { tls: { peer: GIVEN, client: { source: 'Secret', secretRef: { name: 'servers' } } } },
+  ],
   ['an authority of cert-manager', { tls: { peer: ASKED, client: { ...ASKED, mode: 'Server' } } }],
   ['an issuer of no namespace', { tls: { peer: ASKED_OF_ALL } }],
 ]

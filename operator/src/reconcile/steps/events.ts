@@ -228,7 +228,11 @@ const TROUBLES: readonly {
   },
   {
     type: 'TLSReady',
-    reasons: { Expiring: 'CertificateExpiring', NameConflict: 'NameConflict' },
+    reasons: {
+      Expiring: 'CertificateExpiring',
+      CertificateInvalid: 'CertificateInvalid',
+      NameConflict: 'NameConflict',
+    },
   },
 ]
 

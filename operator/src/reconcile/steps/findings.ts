@@ -11,7 +11,7 @@ import { describeMembers } from './members.ts'
 import type { Model } from './model.ts'
 import { laterThan } from './operation.ts'
 import { recoveryRequired, storageReady } from './recovery.ts'
-import { tlsReady } from './tls.ts'
+import { tlsReady } from './tls-ready.ts'
 import { upToDate } from './up-to-date.ts'
 
 /**

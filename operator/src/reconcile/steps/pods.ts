@@ -2,6 +2,7 @@
 // template, because no controller does (a StatefulSet waits for such a pod for ever). Nothing that runs is touched. Pure.
 
 import {
+  CERTIFICATES_TOLD_ANNOTATION,
   CONFIG_EPOCH_ANNOTATION,
   MEMBERSHIP_EPOCH_ANNOTATION,
   ROLE_LABEL,
@@ -14,6 +15,7 @@ import { recordedConfiguration } from './configuration.ts'
 import type { MemberView } from './members.ts'
 import type { Model } from './model.ts'
 import { updateRevision } from './revision.ts'
+import { showsNewest, trustsNewest } from './tls-views.ts'
 
 export function planStuckPods(model: Model): StepResult {
   const revision = updateRevision(model)
@@ -41,6 +43,7 @@ export function planLabels(model: Model): StepResult {
     ...views.flatMap((member) => labelsFor(member, electorate.leader?.member.name)),
     ...nudges(model),
     ...configurationNudges(model),
+    ...certificateNudges(model),
   )
 }
 
@@ -68,6 +71,22 @@ function configurationNudges(model: Model): readonly Action[] {
     if (known >= epoch || pod.configEpoch === String(epoch)) return []
     const annotations = { [CONFIG_EPOCH_ANNOTATION]: String(epoch) }
     return [{ type: 'annotatePod', name: pod.name, uid: pod.uid, annotations } as const]
+  })
+}
+
+/** The same for Secrets, once for each change: who has not got it by then waits for the kubelet's own round. */
+function certificateNudges(model: Model): readonly Action[] {
+  const { peer, server } = model.observed.tls?.leaves ?? {}
+  const since = [peer?.since, server?.since].flatMap((time) => time ?? []).toSorted()
+  const newest = since.at(-1)
+  if (newest === undefined) return []
+  return model.members.flatMap((member) => {
+    const { pod } = member
+    if (pod === undefined || pod.isTerminating || pod.certificatesTold === newest) return []
+    // One that says nothing may have it already.
+    if (!member.isFresh || (showsNewest(member, model) && trustsNewest(member, model))) return []
+    const annotations = { [CERTIFICATES_TOLD_ANNOTATION]: newest }
+    return [{ type: 'annotatePod', name: pod.name, uid: pod.uid, annotations }]
   })
 }
 

@@ -20,6 +20,7 @@ import type { Model } from './model.ts'
 import { rendererStatus } from './renderer.ts'
 import { updateRevision } from './revision.ts'
 import { scaleNeeded } from './scale.ts'
+import { certificateStatuses } from './tls-ready.ts'
 
 /** Entries a member may be behind before it is said: replication alone makes some. */
 const LAG_ENTRIES_SHOWN = 1000
@@ -35,6 +36,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
     generation,
     docsUrl: observed.options.docsUrl,
   })
+  const certificates = certificateStatuses(model)
   const revision = updateRevision(model)
   const updated =
     revision === undefined
@@ -64,6 +66,7 @@ export function deriveStatus(model: Model): RaftClusterStatus {
       client: serviceUrl(cluster, clientServiceName(name), PORTS.client),
       api: serviceUrl(cluster, clientServiceName(name), PORTS.api),
     },
+    certificates: certificates.length === 0 ? undefined : certificates,
     conditions,
   })
 }
