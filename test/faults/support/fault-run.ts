@@ -26,13 +26,15 @@ export const PATIENCE_MS = 60_000
 const PARALLEL_READS = 16
 const ATTEMPTS = 3
 
+type Environment = Readonly<Record<string, string>>
+
 export interface FaultRunOptions {
   readonly members: number
   /** More that are not part of the cluster until the scenario lets them join. */
   readonly spares?: number
   readonly flags?: readonly string[]
   /** Variables of each member's processes. */
-  readonly environment?: Readonly<Record<string, string>>
+  readonly environment?: Environment | ((member: MemberProcess) => Environment)
   /** A program and its arguments that start each member's processes. */
   readonly launcher?: readonly string[]
   /** Acknowledged operations a second that the scenario begins with. */
@@ -93,7 +95,8 @@ export class FaultRun {
     )
     for (const member of cluster.members) {
       member.advertisedPeerPort = links.port(member.name)
-      member.environment = options.environment ?? {}
+      const { environment = {} } = options
+      member.environment = typeof environment === 'function' ? environment(member) : environment
       member.launcher = options.launcher ?? []
     }
     const run = new FaultRun({ id, cluster, links, options })

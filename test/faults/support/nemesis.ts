@@ -56,6 +56,7 @@ export class Nemesis {
         const what = await FAULTS[name]!(this)
         if (what !== '') this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
         await this.wait(50, 600)
+        this.supervise()
       }
     }
     await Promise.all([lane(), lane()])
@@ -71,8 +72,10 @@ export class Nemesis {
   }
 
   /** A member that runs and that nothing else is done to; it is taken until `free`. */
-  take(): MemberProcess | undefined {
-    const candidates = this.run.cluster.running.filter((member) => !this.#taken.has(member))
+  take(among: readonly MemberProcess[] = this.run.cluster.running): MemberProcess | undefined {
+    const candidates = among.filter(
+      (member) => member.child !== undefined && !this.#taken.has(member),
+    )
     const member = candidates[this.prng.next(Math.max(1, candidates.length))]
     if (member !== undefined) this.#taken.add(member)
     return member
@@ -80,6 +83,13 @@ export class Nemesis {
 
   isTaken(member: MemberProcess): boolean {
     return this.#taken.has(member)
+  }
+
+  /** Starts members again that were to end and did so only when nobody waited for it any more. */
+  supervise(): void {
+    for (const member of this.run.cluster.founders) {
+      if (member.child === undefined && !this.#taken.has(member)) this.run.cluster.start(member)
+    }
   }
 
   /** Takes this one as soon as nothing else is done to it. */
