@@ -8,12 +8,14 @@ import {
   type MemberProcess,
   ProcessCluster,
 } from '../support/process-cluster.ts'
+import { StallProbe } from './support/stalls.ts'
 
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 30_000 })
 
-/** What status and probes may take, of which the machine's other work is no part: the median of many is judged. */
+/** What status and probes may take, beside what they waited for a processor; some answers may have waited for something else. */
 const ANSWER_MS = 50
-const ASKED = 40
+const LATE_MAX = 5
+const ASKED = 26
 /** Of a stop, from the signal to the end of the process. */
 const STOP_MS = 10_000
 
@@ -48,27 +50,43 @@ function ready(member: MemberProcess): Promise<true> {
   )
 }
 
-/** Codes of a probe asked often, and the median of how long the answers took. */
-async function asked(url: string): Promise<{ codes: Set<number>; medianMs: number }> {
+interface Asked {
+  readonly codes: readonly number[]
+  readonly medianMs: number
+  /** Those that took longer than they may. */
+  readonly late: readonly string[]
+}
+
+/** Asks often, one question after the other. */
+async function asked(what: string, url: string): Promise<Asked> {
   const codes = new Set<number>()
-  const durations: number[] = []
+  const answers: { readonly fromMs: number; readonly toMs: number }[] = []
+  const stalls = new StallProbe(() => cluster!.running.map(({ child }) => child!.pid!))
   for (let i = 0; i < ASKED; i++) {
-    const startMs = performance.now()
+    const fromMs = performance.now()
     const response = await fetch(url, { signal: AbortSignal.timeout(5000) })
     await response.arrayBuffer()
-    durations.push(performance.now() - startMs)
+    answers.push({ fromMs, toMs: performance.now() })
     codes.add(response.status)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
-  durations.sort((a, b) => a - b)
-  return { codes, medianMs: durations[ASKED / 2]! }
+  stalls.stop()
+  const durations = answers.map(({ fromMs, toMs }) => toMs - fromMs).toSorted((a, b) => a - b)
+  const [medianMs, slowestMs] = [durations[ASKED / 2]!, durations.at(-1)!]
+  const late = answers
+    .map(({ fromMs, toMs }) => ({ ms: toMs - fromMs, heldUpMs: stalls.between(fromMs, toMs) }))
+    .filter(({ ms, heldUpMs }) => ms - heldUpMs > ANSWER_MS)
+    .map(({ ms, heldUpMs }) => `${ms.toFixed(1)} ms, of which held up ${heldUpMs.toFixed(1)} ms`)
+  console.log(
+    `${what}: median ${medianMs.toFixed(1)} ms, slowest ${slowestMs.toFixed(1)} ms (limit ${ANSWER_MS} ms)`,
+  )
+  return { codes: [...codes], medianMs, late }
 }
 
 async function answers(what: string, url: string, code: number): Promise<void> {
-  const { codes, medianMs } = await asked(url)
-  console.log(`${what}: median ${medianMs.toFixed(1)} ms (limit ${ANSWER_MS} ms)`)
-  expect([...codes]).toEqual([code])
-  expect(medianMs).toBeLessThan(ANSWER_MS)
+  const { codes, late } = await asked(what, url)
+  expect(codes).toEqual([code])
+  expect(late.slice(LATE_MAX)).toEqual([])
 }
 
 test('without a quorum a member is alive and started, not ready, and tells its status', async () => {
@@ -112,7 +130,7 @@ test('while the disk of a member hangs it is alive, and tells its status', async
   await answers('status while the disk hangs', `${victim.api}/v1/status`, 200)
 })
 
-test('under more load than it can bear a member is alive', async () => {
+test('under more load than it can bear a member is alive, and tells its status', async () => {
   const { c, probePorts } = await start(3)
   const leader = await c.agreedLeader()
   const probes = `http://127.0.0.1:${probePorts[c.members.indexOf(leader)]}`
@@ -130,18 +148,18 @@ test('under more load than it can bear a member is alive', async () => {
     }
   }
   const workers = Array.from({ length: 128 }, (_, worker) => work(worker))
-  await eventually('load', () => (done > 2000 ? true : undefined), { timeoutMs: 30_000 })
+  await eventually('load', () => (done > 1000 ? true : undefined), { timeoutMs: 30_000 })
   const before = done
-  const { codes, medianMs } = await asked(`${probes}/livez`)
-  console.log(
-    `livez under load: median ${medianMs.toFixed(1)} ms, ${done - before} writes meanwhile`,
-  )
+  const live = await asked('livez under load', `${probes}/livez`)
+  const told = await asked('status under load', `${leader.api}/v1/status`)
+  console.log(`${done - before} writes meanwhile`)
   load.abort()
   await Promise.all(workers)
-  expect([...codes]).toEqual([200])
+  expect([live.codes, told.codes]).toEqual([[200], [200]])
   expect(done - before).toBeGreaterThan(100)
-  // kubelet gives up after five seconds.
-  expect(medianMs).toBeLessThan(1000)
+  // kubelet gives up after five seconds. Most of the time goes by in this process, which makes the load.
+  expect(live.medianMs).toBeLessThan(1000)
+  expect(told.medianMs).toBeLessThan(1000)
 })
 
 test('a leader that is told to stop hands over, finishes what is under way and ends in time', async () => {
