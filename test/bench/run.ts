@@ -15,6 +15,7 @@ const ALL = [
   'memory',
   'snapshot',
   'round-trip',
+  'save',
   'operator',
 ]
 
