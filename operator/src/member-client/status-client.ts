@@ -114,6 +114,10 @@ const FIELDS: Readonly<Record<string, Check>> = {
   quotaUsedBytes: optional(isCount),
   diskBytes: optional(isCount),
   diskFreeBytes: optional(isCount),
+  configFile: optional(
+    (value) =>
+      isRecord(value) && hasFields(value, { epoch: optional(isCount), problem: optional(isText) }),
+  ),
   dataDirectory: (value) => isRecord(value) && isText(value['state']),
   members: listOf({ id: isText, name: isText, role: oneOf('voter', 'learner') }),
   peers: listOf({ id: isText, connected: isFlag, match: optional(isCount) }),

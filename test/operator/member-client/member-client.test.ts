@@ -95,6 +95,7 @@ describe('the status of a member', () => {
     ['its term makes no sense', { ...STATUS, term: 2 ** 60 }],
     ['its members makes no sense', { ...STATUS, members: [{ id: 'a' }] }],
     ['its peers makes no sense', { ...STATUS, peers: 'none' }],
+    ['its configFile makes no sense', { ...STATUS, configFile: { epoch: '7' } }],
     ['its dataDirectory makes no sense', { ...STATUS, dataDirectory: 'Valid' }],
   ])('that %s is silence', async (detail, body) => {
     handler = (_request, response) =>
