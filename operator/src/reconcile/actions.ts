@@ -69,6 +69,8 @@ export type Action =
       readonly name: string
       readonly uid: string
       readonly replicas: number
+      /** The StatefulSet that the number follows from, where it does. */
+      readonly resourceVersion?: string
     }
   | { readonly type: 'deleteClaim'; readonly name: string; readonly uid: string }
 

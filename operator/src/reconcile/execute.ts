@@ -65,7 +65,8 @@ export async function execute(
       await mustDelete(context, PODS, action)
       return [podReplaced(action)]
     case 'scale': {
-      const preconditions = { uid: action.uid }
+      const { uid, resourceVersion } = action
+      const preconditions = { uid, resourceVersion }
       const key = { namespace, name: action.name }
       const options = { fieldManager: FIELD_MANAGER, preconditions, signal }
       await ignoreAbsent(

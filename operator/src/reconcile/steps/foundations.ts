@@ -72,9 +72,10 @@ function onlyOver(live: KubeObject, object: KubeObject, kind: ChildKind): KubeOb
 
 /** A template that a newer operator has made stays as it is; only the number of pods follows the membership. */
 function resized(live: KubeObject, replicas: number): readonly Action[] {
-  const { name, uid = '', deletionTimestamp } = live.metadata
+  const { name, uid = '', resourceVersion, deletionTimestamp } = live.metadata
   if (deletionTimestamp !== undefined || replicasOf(live) === replicas) return []
-  return [{ type: 'scale', name, uid, replicas }]
+  const over = resourceVersion === undefined ? {} : { resourceVersion }
+  return [{ type: 'scale', name, uid, replicas, ...over }]
 }
 
 function deleteChild(kind: ChildKind, live: KubeObject): Action {
