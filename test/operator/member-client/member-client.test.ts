@@ -252,7 +252,8 @@ describe('status streams', () => {
     streams.follow(CLUSTER, [{ name: 'demo-0', baseUrl: 'http://127.0.0.1:1' }])
     streams.follow(CLUSTER, [{ name: 'demo-0', baseUrl: baseUrl() }])
     await until('it follows', () => open.length === 1)
-    expect(streams.openCount).toBe(1)
+    await until('it has been answered', () => streams.openCount === 1)
+    expect(open.length).toBe(1)
   })
 
   test('stopping closes everything, also what is only being connected, and opens nothing more', async () => {
