@@ -20,6 +20,8 @@ const APPLICATION_MS = 120_000
 /** What lies in one Secret. */
 interface Files {
   readonly certificate: X509Certificate
+  readonly fromMs: number
+  readonly toMs: number
   readonly sha256: string
   readonly trusts: readonly X509Certificate[]
   readonly trustedSha256: readonly string[]
@@ -54,6 +56,9 @@ export class SimCertificates {
     nextLookMs: 0,
   }
   readonly #read = new Map<string, Files>()
+  /** By what lies in the files: the same ones are shown again and again. */
+  readonly #parsed = new Map<string, Files>()
+  readonly #named = new Map<string, boolean>()
   readonly #met = new Map<string, boolean>()
   #authority: Authority | undefined
   #authorityVersion: string | undefined
@@ -126,8 +131,8 @@ export class SimCertificates {
     let shown: Files
     try {
       const { ca, cert, servername } = trust.of(url) as Readonly<Record<string, string>>
-      shown = filesOf(cert!, ca!)
-      if (files.certificate.checkHost(servername!) === undefined) return refused('another name')
+      shown = this.#filesOf(cert!, ca!)
+      if (!this.#isNamed(files, servername!)) return refused('another name')
     } catch (error) {
       return refused(String(error))
     }
@@ -209,8 +214,7 @@ export class SimCertificates {
   }
 
   #meets(shown: Files, trusting: Files, nowMs: number): boolean {
-    const { validFromDate, validToDate } = shown.certificate
-    if (nowMs < validFromDate.getTime() || nowMs > validToDate.getTime()) return false
+    if (nowMs < shown.fromMs || nowMs > shown.toMs) return false
     const key = `${shown.sha256} ${trusting.trustedSha256.join()}`
     let met = this.#met.get(key)
     if (met === undefined) {
@@ -231,9 +235,23 @@ export class SimCertificates {
       this.#holds(false, `${secret.metadata.name} holds a certificate and its key`)
       return undefined
     }
-    const files = filesOf(textIn(secret, 'tls.crt') ?? '', textIn(secret, 'ca.crt') ?? '')
+    const files = this.#filesOf(textIn(secret, 'tls.crt') ?? '', textIn(secret, 'ca.crt') ?? '')
     this.#read.set(version, files)
     return files
+  }
+
+  #filesOf(certificate: string, authorities: string): Files {
+    const key = `${certificate}|${authorities}`
+    let files = this.#parsed.get(key)
+    if (files === undefined) this.#parsed.set(key, (files = filesOf(certificate, authorities)))
+    return files
+  }
+
+  #isNamed({ certificate, sha256 }: Files, name: string): boolean {
+    const key = `${sha256} ${name}`
+    const isNamed = this.#named.get(key) ?? certificate.checkHost(name) !== undefined
+    this.#named.set(key, isNamed)
+    return isNamed
   }
 
   #secret(name: string): StoredObject | undefined {
@@ -262,7 +280,14 @@ function filesOf(certificate: string, authorities: string): Files {
   const blocks = authorities.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----\n?/g) ?? []
   const trusts = blocks.map((block) => new X509Certificate(block))
   const own = new X509Certificate(certificate)
-  return { certificate: own, sha256: sha256Of(own), trusts, trustedSha256: trusts.map(sha256Of) }
+  return {
+    certificate: own,
+    fromMs: own.validFromDate.getTime(),
+    toMs: own.validToDate.getTime(),
+    sha256: sha256Of(own),
+    trusts,
+    trustedSha256: trusts.map(sha256Of),
+  }
 }
 
 /** Fingerprint of a certificate that lies there with its key. */
