@@ -12,7 +12,7 @@ import { readRaftCluster } from '../api/validate.ts'
 import type { CacheSet } from '../controller/cache.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
 import type { MemberTrust } from '../member-client/trust.ts'
-import { CHILDREN, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
+import { CHILDREN, type ChildKind, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
 import type { RenderOptions } from '../resources/render.ts'
 import type { Certificates } from './certificates.ts'
 import { observeNodes, withStranded } from './observe-nodes.ts'
@@ -61,11 +61,13 @@ export async function observe(
 ): Promise<Observed> {
   const careful = needsCare(cluster)
   const { signal, rejection, refusal, servedSecondsAgo } = pass
-  const [children, pods, bound] = await Promise.all([
-    observeChildren(cluster, options, { careful, signal }),
+  // What is made last is read first, volumes before the StatefulSet and that before the membership: a cluster that another
+  // operator is making at this moment must not look like one that has lost its beginning.
+  const [pods, bound] = await Promise.all([
     observePods(cluster, options, { careful, signal }),
     observeClaims(cluster, options, { careful, signal }),
   ])
+  const children = await observeChildren(cluster, options, { careful, signal })
   const { uid } = cluster.metadata
   const tls = await observeTls(cluster, pods, options, signal)
   const sightings = await options.sightings.look(uid, pods, signal)
@@ -124,18 +126,18 @@ async function observeChildren(
   const { name, namespace } = cluster.metadata
   const renderer = cluster.status.rendererRevision ?? newestRenderer
   const size = { voters: cluster.spec.replicas, renderer }
-  const found = await Promise.all(
-    CHILDREN.map(async (kind) => {
-      const key = { namespace, name: kind.nameOf(name) }
-      const decides = kind === STATEFUL_SET || kind === MEMBERSHIP
-      const cached = careful && decides ? undefined : caches.of(kind.type).get(key)
-      if (cached !== undefined) return [kind.title, cached] as const
-      if (!kind.isWanted(cluster, size)) return undefined
-      const live = await api.get(kind.type, key, { signal })
-      return live === undefined ? undefined : ([kind.title, live] as const)
-    }),
-  )
-  return new Map(found.filter((entry) => entry !== undefined))
+  const look = async (kind: ChildKind): Promise<readonly (readonly [string, KubeObject])[]> => {
+    const key = { namespace, name: kind.nameOf(name) }
+    const decides = kind === STATEFUL_SET || kind === MEMBERSHIP
+    const cached = careful && decides ? undefined : caches.of(kind.type).get(key)
+    if (cached !== undefined) return [[kind.title, cached]]
+    if (!kind.isWanted(cluster, size)) return []
+    const live = await api.get(kind.type, key, { signal })
+    return live === undefined ? [] : [[kind.title, live]]
+  }
+  const last = await look(STATEFUL_SET)
+  const others = await Promise.all(CHILDREN.filter((kind) => kind !== STATEFUL_SET).map(look))
+  return new Map([...others.flat(), ...last])
 }
 
 async function observePods(
