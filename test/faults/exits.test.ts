@@ -33,6 +33,8 @@ const NOT_UNDER_LOAD: readonly FailpointName[] = [
   'identityStored',
   'identityWritten',
   'logRecovered',
+  // A log that has become idle: beside steady writes it comes seldom, or never.
+  'walMarked',
 ]
 /** What a member does only when it has fallen behind. */
 const BEHIND: readonly FailpointName[] = [

@@ -18,6 +18,8 @@ const TIMEOUT_MS = 3000
 const RETRY_MS = 700
 const ATTEMPTS_MAX = 8
 
+const UNKNOWN = { wasDone: false, mayBeDone: false }
+
 interface Asked {
   readonly change: MembershipChange
   readonly call: MembershipCall
@@ -27,6 +29,8 @@ interface Asked {
   attempts: number
   /** An answer was lost that said it was done. */
   wasDone: boolean
+  /** An attempt had no answer. */
+  mayBeDone: boolean
   /** Told once: up to where the leader had applied that found it in force, or that it was refused; not if the outcome stays unknown. */
   readonly onEnd?: (end: { readonly index: number } | 'refused') => void
 }
@@ -47,7 +51,7 @@ export function changeMembership(
     ...(isStale ? { expectedEpoch: epoch + 1 } : which % 2 === 0 ? { expectedEpoch: epoch } : {}),
   }
   const lostAnswers = [0, 0, 0, 1, 1, 2][which % 6]!
-  attempt(cluster, { change: wanted, call, isStale, lostAnswers, attempts: 0, wasDone: false })
+  attempt(cluster, { change: wanted, call, isStale, lostAnswers, attempts: 0, ...UNKNOWN })
 }
 
 /** A member is reached elsewhere from now on; of the answers some are lost. */
@@ -69,7 +73,7 @@ export function updatePeerUrl(
     isStale: false,
     lostAnswers,
     attempts: 0,
-    wasDone: false,
+    ...UNKNOWN,
     onEnd,
   })
 }
@@ -85,6 +89,7 @@ function attempt(cluster: SimCluster, asked: Asked): void {
   const again = (why: string): void => {
     if (isOver) return
     isOver = true
+    asked.mayBeDone = true
     forget()
     cluster.trace.tell(leader.name, `membership: no answer (${why}), asked again`)
     later(cluster, asked)
@@ -112,6 +117,11 @@ function attempt(cluster: SimCluster, asked: Asked): void {
     } catch (error) {
       if (!(error instanceof RaftbaseError)) return world.fail(error)
       if (error.code === 'OUTCOME_UNKNOWN' || error.code === 'SHUTTING_DOWN') {
+        return again(error.code)
+      }
+      // Certain of this call, not of those before it.
+      const isOfThisCall = error.code === 'TIMEOUT' || error.code === 'NOT_LEADER'
+      if (asked.change.type === 'update' && isOfThisCall && asked.mayBeDone) {
         return again(error.code)
       }
       isOver = true

@@ -127,12 +127,22 @@ export class LeaderElection {
     if (!isHeld || observed === undefined) return
     const { api, timers, log } = this.#options
     const deadline = new Deadline({ timers, timeoutMs: RELEASE_MS_MAX })
+    const request = { signal: deadline.signal, priority: 'lease' } as const
+    const give = async ({ record, object }: typeof observed): Promise<void> => {
+      const free = { ...record, holder: '', durationSeconds: 1 }
+      await api.replace(LEASES, this.#lease(free, object), request)
+    }
     try {
-      const record = { ...observed.record, holder: '', durationSeconds: 1 }
-      await api.replace(LEASES, this.#lease(record, observed.object), {
-        signal: deadline.signal,
-        priority: 'lease',
-      })
+      try {
+        await give(observed)
+      } catch (error) {
+        if (!isKubeError(error, 'conflict')) throw error
+        // A renewal may have been made whose answer nobody waited for any more.
+        this.#look(await this.#read(request))
+        const current = this.#observed
+        if (current === undefined || current.record.holder !== this.#options.identity) throw error
+        await give(current)
+      }
       log.info('leadership released')
     } catch (err) {
       log.warn({ err }, 'leadership could not be released and will end by itself')
