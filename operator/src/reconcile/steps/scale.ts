@@ -98,12 +98,17 @@ function leftBehind(facts: Facts, target: number): Advance | undefined {
   if (pod !== undefined || (replicasOf(statefulSet) ?? 0) > below) {
     return waiting('StopPod', 'waiting for its pod to end', pod?.name)
   }
-  if (cluster.spec.storage.whenScaled !== 'Delete' || !isRosterCurrent) return undefined
+  if (cluster.spec.storage.whenScaled !== 'Delete') return undefined
   const claim = observed.claims.findLast(
     ({ ordinal, clusterUid }) =>
       ordinal >= Math.max(below, target) && clusterUid === token && ordinal <= ORDINALS_MAX,
   )
   if (claim === undefined) return undefined
+  // The operation is not over before that: nothing would delete it later.
+  if (!isRosterCurrent) {
+    const message = 'waiting for a leader that says that its member is gone'
+    return waiting('DeleteVolume', message, claim.name)
+  }
   const message = `${claim.name} goes with its member (spec.storage.whenScaled)`
   if (claim.isTerminating) return waiting('DeleteVolume', message, claim.name)
   const action = { type: 'deleteClaim', name: claim.name, uid: claim.uid } as const
