@@ -212,6 +212,34 @@ describe('one leader', () => {
     expect(two.election.isLeader()).toBe(true)
   })
 
+  test('a leader that leaves while nobody waits any more for the answer to its last renewal gives its Lease back', async () => {
+    const one = launch('one')
+    await settle()
+    const two = launch('two')
+    await pass(1000)
+    const renewed = leaseSpec()['renewTime']
+    server.fail(/PUT/, { kind: 'loseAnswer' }, 1)
+    await pass(1250)
+    expect(leaseSpec()['renewTime'], 'it was made').not.toBe(renewed)
+    one.aborter.abort()
+    await one.run
+    await one.election.release()
+    expect(leaseSpec()).toMatchObject({ holderIdentity: '', leaseDurationSeconds: 1 })
+    await pass(2250)
+    expect(two.election.isLeader()).toBe(true)
+  })
+
+  test('a Lease that somebody took while its holder was leaving stays theirs', async () => {
+    const one = launch('one')
+    await settle()
+    await pass(1000)
+    server.store.patch(TARGET, { spec: { holderIdentity: 'somebody' } })
+    one.aborter.abort()
+    await one.run
+    await one.election.release()
+    expect(leaseSpec()['holderIdentity']).toBe('somebody')
+  })
+
   test('a Lease that is not ours is not released', async () => {
     launch('one')
     await settle()
