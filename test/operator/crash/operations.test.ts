@@ -1,10 +1,11 @@
 // Changes of size, replacements and rollouts with an operator that dies, acts twice or sees late: the same end every time,
 // and no promise broken on the way (faults.md F56).
 
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { isRunning, tagOf, tagsOf } from './sim-kubernetes.ts'
 import {
   bootstrap,
+  describeRareScenarios,
   describeScenarios,
   incarnationOf,
   isAt,
@@ -240,7 +241,6 @@ const SCENARIOS: readonly NamedScenario[] = [
 
 describeScenarios(SCENARIOS)
 
-/** With every trouble at every change only in the long form. */
 const RARE: readonly NamedScenario[] = [
   [
     'a version is taken back in time, and its level is never raised',
@@ -293,19 +293,7 @@ const RARE: readonly NamedScenario[] = [
   ],
 ]
 
-if (process.env['RAFTBASE_FAULTS'] === 'long') describeScenarios(RARE)
-
-describe.each(RARE)('%s', (_name, spec, scenario) => {
-  test.each([
-    { seed: 1, operators: 1 },
-    { seed: 2, operators: 2 },
-    { seed: 3, operators: 1, turnPercent: 25 },
-  ] as const)('%j', async (options) => {
-    const world = new World({ ...options, ...(spec === undefined ? {} : { spec }) })
-    await scenario(world)
-    expect(world.effectCount).toBeGreaterThan(0)
-  })
-})
+describeRareScenarios(RARE)
 
 test.each([1, 2])(
   'a version that does not start is taken back even after it has cost the majority, seed %i',

@@ -1,12 +1,13 @@
 // Operators of several versions over the same clusters, and configurations that change: pods are made anew when the spec or
 // somebody asks for it, and for nothing else; what members keep reaches them without that.
 
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import type { RaftClusterStatus } from '../../../operator/src/api/raft-cluster.ts'
 import type { StoredObject } from '../../support/fake-api-store.ts'
 import { KEY, STATEFUL_SET } from './scene.ts'
 import {
   bootstrap,
+  describeRareScenarios,
   describeScenarios,
   isAt,
   isOfSize,
@@ -81,7 +82,6 @@ const SCENARIOS: readonly NamedScenario[] = [
 
 describeScenarios(SCENARIOS)
 
-/** With every trouble at every change only in the long form. */
 const RARE: readonly NamedScenario[] = [
   [
     'a newer operator restarts nobody until it is approved, and neither does the older one when it comes back',
@@ -141,16 +141,4 @@ const RARE: readonly NamedScenario[] = [
   ],
 ]
 
-if (process.env['RAFTBASE_FAULTS'] === 'long') describeScenarios(RARE)
-
-describe.each(RARE)('%s', (_name, spec, scenario) => {
-  test.each([
-    { seed: 1, operators: 1 },
-    { seed: 2, operators: 2 },
-    { seed: 3, operators: 1, turnPercent: 25 },
-  ] as const)('%j', async (options) => {
-    const world = new World({ ...options, ...(spec === undefined ? {} : { spec }) })
-    await scenario(world)
-    expect(world.effectCount).toBeGreaterThan(0)
-  })
-})
+describeRareScenarios(RARE)

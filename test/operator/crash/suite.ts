@@ -142,6 +142,22 @@ export function describeScenarios(scenarios: readonly NamedScenario[]): void {
   })
 }
 
+/** Each scenario alone, beside a second operator and with late caches; with every trouble at every change only in the long form. */
+export function describeRareScenarios(scenarios: readonly NamedScenario[]): void {
+  if (isExhaustive) describeScenarios(scenarios)
+  describe.each(scenarios)('%s', (_name, spec, scenario) => {
+    test.each([
+      { seed: 1, operators: 1 },
+      { seed: 2, operators: 2 },
+      { seed: 3, operators: 1, turnPercent: 25 },
+    ] as const)('%j', async (options) => {
+      const world = new World({ ...options, ...(spec === undefined ? {} : { spec }) })
+      await scenario(world)
+      expect(world.effectCount).toBeGreaterThan(0)
+    })
+  })
+}
+
 /** Until a life is over before the point is reached; returns how many points there were. */
 async function tryPoints(
   life: {
