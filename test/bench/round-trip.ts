@@ -84,6 +84,7 @@ await writing(IN_FLIGHT, async () => {
 while (member.isSavingSnapshot) await wait(10)
 const file = join(cluster.directory, 'state.snap')
 const saveMs = await writing(PACED_IN_FLIGHT, async () => {
+  observation.end()
   observation = new Observation()
   await wait(5000)
   observation.end()

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StallProbe } from '../faults/support/stalls.ts'
 import { type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
@@ -108,7 +108,7 @@ async function fill(leader: MemberProcess): Promise<void> {
 }
 
 async function save(file: string, from: MemberProcess): Promise<void> {
-  const argv = ['snapshot', 'save', file, '--force', '--endpoints', from.api]
+  const argv = ['snapshot', 'save', file, '--endpoints', from.api]
   const stdio = ['ignore', 'ignore', 'inherit'] as const
   const child = spawn(process.execPath, [LAUNCHER, ...argv], { stdio: [...stdio] })
   const [code] = (await once(child, 'exit')) as [number]
@@ -123,21 +123,24 @@ try {
   await fill(leader)
   // Snapshots of their own that the filling has caused are over by then.
   await wait(15_000)
-  const file = join(cluster.directory, 'state.snap')
   console.log(
     '| | s | probes | p50 ms | p99 ms | slowest ms | longest gap ms | waited for a processor, ms |',
   )
   console.log('| --- | --- | --- | --- | --- | --- | --- | --- |')
-  let seconds = 20
+  let [seconds, bytes] = [20, 0]
   for (let round = 0; round < ROUNDS; round++) {
     const quiet = await writing(leader, () => wait(1000 * seconds))
     console.log(row('no save', quiet))
+    // A new one each time: to free a file of this size holds up every flush of the same file system.
+    const file = join(cluster.directory, `state-${round}.snap`)
     const saving = await writing(leader, () => save(file, follower))
     console.log(row(`save from ${follower.name}`, saving))
     seconds = Math.ceil(saving.seconds)
-    await wait(2000)
+    bytes = (await stat(file)).size
+    await rm(file)
+    await wait(5000)
   }
-  console.log(`a file of ${Math.round((await stat(file)).size / 1e6)} MB`)
+  console.log(`files of ${Math.round(bytes / 1e6)} MB`)
 } finally {
   agent.destroy()
   await cluster.destroy()

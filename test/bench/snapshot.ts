@@ -36,6 +36,7 @@ let longestDelayMs = 0
 let longestTurnMs = 0
 for (let done = false; !done; ) {
   // The member decides when a snapshot is due; from the outside it is seen to have begun and to be there.
+  observation.end()
   observation = new Observation()
   while (!member.isSavingSnapshot) await wait(1)
   observation.end()

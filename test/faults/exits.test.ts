@@ -33,9 +33,9 @@ const NOT_UNDER_LOAD: readonly FailpointName[] = [
   'identityStored',
   'identityWritten',
   'logRecovered',
-  // A log that has become idle: beside steady writes it comes seldom, or never.
-  'walMarked',
 ]
+/** What a log does that has become idle: beside steady writes seldom, or never. */
+const WHEN_IDLE: readonly FailpointName[] = ['walMarked']
 /** What a member does only when it has fallen behind. */
 const BEHIND: readonly FailpointName[] = [
   'snapshotReceiving',
@@ -160,7 +160,9 @@ async function visit(
     const leader = await run.leader(run.members)
     const member = role === 'leader' ? leader : run.others(leader)[0]!
     await run.loaded(rate)
-    const life = await dies(member, name)
+    const life = WHEN_IDLE.includes(name)
+      ? await run.paused(() => dies(member, name))
+      : await dies(member, name)
     if (life === undefined) {
       member.child!.send({ failpoints: '' })
       return undefined

@@ -149,6 +149,17 @@ export class FaultRun {
     return this.cluster.agreedLeader(among === undefined ? { timeoutMs } : { among, timeoutMs })
   }
 
+  /** While `during` goes on clients send nothing new. */
+  async paused<T>(during: () => Promise<T>): Promise<T> {
+    const added = this.members.filter((member) => !this.avoided.has(member))
+    for (const member of added) this.avoided.add(member)
+    try {
+      return await during()
+    } finally {
+      for (const member of added) this.avoided.delete(member)
+    }
+  }
+
   /** Resolves once the clients get enough answers for a fault to mean something. */
   async loaded(rate = this.#rate): Promise<void> {
     await eventually(
