@@ -14,7 +14,7 @@ import {
   isSettled,
   type NamedScenario,
 } from './suite.ts'
-import { World } from './world.ts'
+import type { World } from './world.ts'
 
 const CONFIGURATION = {
   collection: 'v1/configmaps',
