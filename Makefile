@@ -103,8 +103,9 @@ fmt: $(INSTALLED) ## format the sources
 	@biome format --write
 
 .PHONY: generate
-generate: $(INSTALLED) ## write the generated files anew: codecs, OpenAPI document
+generate: $(INSTALLED) ## write the generated files anew: codecs, alerts, OpenAPI document
 	@$(NODE) member/proto/generate.ts
+	@$(NODE) operator/generate-alerts.ts
 	@UPDATE_GOLDEN=1 vitest run test/member/rest/openapi.test.ts
 
 .PHONY: images

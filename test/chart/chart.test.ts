@@ -235,9 +235,10 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
   })
 
   test('cert-manager is used only where that is wanted', async () => {
-    expect(certManagerRules(await objects())).toEqual([])
+    expect(rulesFor(await objects(), 'cert-manager.io')).toEqual([])
     const narrow = ['--set=rbac.scope=Namespaces', '--set=rbac.namespaces={prod}']
-    expect(certManagerRules(await objects('--set=rbac.certManager=true', ...narrow))).toEqual([
+    const all = await objects('--set=rbac.certManager=true', ...narrow)
+    expect(rulesFor(all, 'cert-manager.io')).toEqual([
       {
         apiGroups: ['cert-manager.io'],
         resources: ['certificates'],
@@ -245,6 +246,22 @@ describe.skipIf(SKIPPED !== undefined)('the chart', () => {
       },
       { apiGroups: ['cert-manager.io'], resources: ['issuers'], verbs: ['get'] },
     ])
+  })
+
+  test('objects of the Prometheus operator are made for clusters only where that is wanted', async () => {
+    const group = 'monitoring.coreos.com'
+    const rule = {
+      apiGroups: ['monitoring.coreos.com'],
+      resources: ['podmonitors', 'prometheusrules'],
+      verbs: ['get', 'list', 'create', 'patch', 'delete'],
+    }
+    // What the chart itself makes is made by who installs it.
+    const own = ['podMonitors', 'alerts'].map((one) => `--set=monitoring.${one}.enabled=true`)
+    expect(rulesFor(await objects(...own), group)).toEqual([])
+    const wide = ['--set=rbac.monitoring=true']
+    expect(rulesFor(await objects(...wide), group)).toEqual([rule])
+    const narrow = ['--set=rbac.scope=Namespaces', '--set=rbac.namespaces={prod}']
+    expect(rulesFor(await objects(...wide, ...narrow), group)).toEqual([rule])
   })
 
   test('gives it no right by wildcard, to list secrets, to make pods, or to give rights', async () => {
@@ -358,16 +375,15 @@ async function secretsIn(...args: readonly string[]): Promise<readonly string[]>
     .map(({ kind, metadata: { namespace } }) => `${kind} ${namespace ?? '(everywhere)'}`)
 }
 
-function certManagerRules(all: readonly Rendered[]): readonly Rule[] {
-  return all.flatMap(({ rules = [] }) =>
-    rules.filter(({ apiGroups }) => apiGroups.includes('cert-manager.io')),
-  )
+function rulesFor(all: readonly Rendered[], group: string): readonly Rule[] {
+  return all.flatMap(({ rules = [] }) => rules.filter(({ apiGroups }) => apiGroups.includes(group)))
 }
 
 async function operatorRules(): Promise<readonly Rule[]> {
   const names = ['raftbase-operator', 'raftbase-operator-leader-election']
   // With everything that it can be allowed.
-  const roles = (await objects('--set=rbac.certManager=true')).filter(
+  const all = await objects('--set=rbac.certManager=true,rbac.monitoring=true')
+  const roles = all.filter(
     ({ kind, metadata }) => kind.endsWith('Role') && names.includes(metadata.name),
   )
   expect(roles.length).toBe(2)

@@ -30,6 +30,15 @@ const ACCEPTED: readonly (readonly [string, Json])[] = [
   ['one member', { replicas: 1 }],
   ['five members', { replicas: 5 }],
   ['healing by hand', { selfHeal: { mode: 'Manual', maxReplacementsPerHour: 0 } }],
+  [
+    'objects for the Prometheus operator',
+    {
+      monitoring: {
+        podMonitor: { enabled: true, labels: { release: 'prometheus', 'example.org/team': '' } },
+        prometheusRule: { enabled: true },
+      },
+    },
+  ],
   ['volumes that outlive scaling', { storage: { size: '1Gi', whenScaled: 'Retain' } }],
   ['a version before a release', { version: '1.2.3-rc.1' }],
   ['a cluster domain', { clusterDomain: 'k8s.example.org' }],
@@ -188,6 +197,16 @@ const REFUSED: readonly (readonly [string, Json, RegExp])[] = [
     { services: { client: { annotations: { 'raftbase.io/applied': 'x' } } } },
     /are set by the operator/,
   ],
+  [
+    'a label of ours on a PodMonitor',
+    { monitoring: { podMonitor: { labels: { 'raftbase.io/cluster': 'x' } } } },
+    /spec\.monitoring labels must not contain keys of raftbase\.io/,
+  ],
+  [
+    'what is no label on a PrometheusRule',
+    { monitoring: { prometheusRule: { labels: { team: 'a b' } } } },
+    /a key or a value that is no label/,
+  ],
   ['an unknown budget', { disruption: { pdb: 'Maybe' } }, /Unsupported value/],
 ]
 
@@ -202,7 +221,7 @@ describe('the definition of RaftCluster', () => {
 
   test('has the defaults that the operator takes for absent fields', () => {
     const { spec } = root['properties'] as Record<string, Json>
-    const { services, clusterDomain, ...defaults } = SPEC_DEFAULTS
+    const { services, clusterDomain, monitoring, ...defaults } = SPEC_DEFAULTS
     for (const [field, value] of Object.entries(defaults)) {
       expect([field, (spec!['properties'] as Record<string, Json>)[field]!['default']]).toEqual([
         field,
@@ -212,6 +231,8 @@ describe('the definition of RaftCluster', () => {
     // Without a default in the schema, so that a stored object says only what its user said.
     expect([services.client.type, services.leader.enabled]).toEqual(['ClusterIP', false])
     expect(clusterDomain).toBe('cluster.local')
+    const none = { enabled: false, labels: {} }
+    expect(monitoring).toEqual({ podMonitor: none, prometheusRule: none })
   })
 
   test('knows the phases the operator gives', () => {
@@ -357,7 +378,7 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server, a RaftCluster', ()
 
   test('has its defaults filled in', async () => {
     const answer = await create(resource({}))
-    const { services: _, clusterDomain: _domain, ...stored } = SPEC_DEFAULTS
+    const { services: _, clusterDomain: _domain, monitoring: _none, ...stored } = SPEC_DEFAULTS
     expect(answer.body['spec']).toEqual({ ...stored, version: '0.1.0' })
   })
 

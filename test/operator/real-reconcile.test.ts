@@ -9,6 +9,8 @@ import {
   CONFIG_MAPS,
   DISRUPTION_BUDGETS,
   NAMESPACES,
+  POD_MONITORS,
+  PROMETHEUS_RULES,
   RAFT_CLUSTERS,
   SECRETS,
   SERVICES,
@@ -27,6 +29,7 @@ const SKIPPED = missingApiServer('reconciling against a real API server')
 const CRD = parse(
   readFileSync(new URL('../../crds/raftclusters.yaml', import.meta.url), 'utf8'),
 ) as KubeObject
+const PROMETHEUS = new URL('testdata/prometheus-operator.yaml', import.meta.url).pathname
 
 /** Every optional field set, so that everything the operator can render is stored and read back. */
 const FULL_SPEC = {
@@ -395,7 +398,71 @@ describe.skipIf(SKIPPED !== undefined)('on a real API server', () => {
     await world.passes(1)
     expect(await world.get(RAFT_CLUSTERS, 'demo')).toBeUndefined()
   })
+
+  test('a webhook that is down keeps a PrometheusRule from being written, and nothing else', async () => {
+    await server.mustKubectl(['apply', '-f', PROMETHEUS, '-f', '-'], JSON.stringify(DEAD_WEBHOOK))
+    // Until the kinds are served, and the webhook is known.
+    const triesRule = async () => {
+      const path = '/apis/monitoring.coreos.com/v1/namespaces/default/prometheusrules?dryRun=All'
+      const [apiVersion, kind] = ['monitoring.coreos.com/v1', 'PrometheusRule']
+      const body = { apiVersion, kind, metadata: { name: 'tried' } }
+      return (await server.request('POST', path, { body })).status
+    }
+    const answers = (status: number) => async () =>
+      (await triesRule()) === status ? true : undefined
+    await eventually('rules are refused', answers(500))
+    const monitoring = { podMonitor: { enabled: true }, prometheusRule: { enabled: true } }
+    const world = await scene({ monitoring })
+    const said = async () => {
+      const { conditions = [] } = await world.status()
+      return conditions.find(({ type }) => type === 'MonitoringReady')
+    }
+    await world.passes(4)
+    expect(await said()).toMatchObject({
+      status: 'False',
+      reason: 'Rejected',
+      message: expect.stringMatching(/^PrometheusRule: .*failed calling webhook/),
+    })
+    expect(await world.get(STATEFUL_SETS, 'demo')).toBeDefined()
+    expect(specOf((await world.get(POD_MONITORS, 'demo'))!)['selector']).toEqual({
+      matchLabels: { 'raftbase.io/cluster': 'demo', 'app.kubernetes.io/name': 'raftbase' },
+    })
+    const { name } = DEAD_WEBHOOK.metadata
+    await server.mustKubectl(['delete', 'validatingwebhookconfiguration', name])
+    await eventually('rules are taken', answers(201))
+    // A new spec is a new try.
+    const prometheusRule = { enabled: true, labels: { team: 'core' } }
+    await world.patch(RAFT_CLUSTERS, 'demo', { spec: { monitoring: { prometheusRule } } })
+    await world.passes(2)
+    expect(await said()).toMatchObject({ status: 'True', reason: 'Applied' })
+    const { labels } = (await world.get(PROMETHEUS_RULES, 'demo'))!.metadata
+    expect(labels).toMatchObject({ team: 'core', 'raftbase.io/cluster': 'demo' })
+  })
 })
+
+/** Of the Prometheus operator, which checks rules before they are stored. */
+const DEAD_WEBHOOK = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingWebhookConfiguration',
+  metadata: { name: 'prometheus-rules' },
+  webhooks: [
+    {
+      name: 'rules.monitoring.example.org',
+      clientConfig: { url: 'https://127.0.0.1:1/' },
+      rules: [
+        {
+          apiGroups: ['monitoring.coreos.com'],
+          apiVersions: ['*'],
+          operations: ['CREATE', 'UPDATE'],
+          resources: ['prometheusrules'],
+        },
+      ],
+      failurePolicy: 'Fail',
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    },
+  ],
+}
 
 function namespaceObject(name: string): KubeObject {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }

@@ -18,6 +18,7 @@ const ACCOUNT = 'raftbase-operator'
 const TEST_MS = 180_000
 const ORDINALS = [0, 1, 2] as const
 const CERT_MANAGER = new URL('testdata/cert-manager.yaml', import.meta.url).pathname
+const PROMETHEUS = new URL('testdata/prometheus-operator.yaml', import.meta.url).pathname
 const DAY_MS = 24 * 3_600_000
 const TLS = { peer: { source: 'SelfManaged' }, client: { source: 'SelfManaged' } }
 
@@ -135,6 +136,11 @@ async function memberReasons(cluster: string): Promise<string> {
 function tlsReady(name: string): Promise<string> {
   const condition = '.status.conditions[?(@.type=="TLSReady")]'
   return read('raftcluster', name, `${condition}.reason}: {${condition}.message`)
+}
+
+function monitoring(): Promise<string> {
+  const condition = '.status.conditions[?(@.type=="MonitoringReady")]'
+  return read('raftcluster', 'signed', `${condition}.status} {${condition}.reason`)
 }
 
 function ready(message: string): string {
@@ -284,20 +290,26 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
   )
 
   test(
-    'cert-manager is asked for an authority as soon as it is there, and everything is signed by what it gives',
+    'cert-manager and the Prometheus operator are used as soon as they are there, certificates signed by what the one gives',
     async () => {
-      await install(['rbac.certManager=true'])
+      await install(['rbac.certManager=true', 'rbac.monitoring=true'])
       const process = await startAsAccount('signed', [])
       const source = { source: 'CertManager', issuerRef: { name: 'company' } }
       const cluster = {
         apiVersion: 'raftbase.io/v1alpha1',
         kind: 'RaftCluster',
         metadata: { name: 'signed', namespace: 'prod' },
-        spec: { version: '0.1.0', replicas: 3, tls: { peer: source, client: source } },
+        spec: {
+          version: '0.1.0',
+          replicas: 3,
+          tls: { peer: source, client: source },
+          monitoring: { podMonitor: { enabled: true }, prometheusRule: { enabled: true } },
+        },
       }
       await server.mustKubectl(['apply', '-f', '-'], JSON.stringify(cluster))
       await said('IssuerNotReady: cert-manager is not installed')
-      await server.mustKubectl(['apply', '-f', CERT_MANAGER])
+      await eventually('it misses it', async () => (await monitoring()) === 'False NotInstalled')
+      await server.mustKubectl(['apply', '-f', CERT_MANAGER, '-f', PROMETHEUS])
       await said('IssuerNotReady: there is no Issuer company')
       const issuer = { apiVersion: 'cert-manager.io/v1', kind: 'Issuer', spec: {} }
       const metadata = { name: 'company', namespace: 'prod' }
@@ -318,6 +330,25 @@ describe.skipIf(SKIPPED !== undefined)('with the rights of the chart', () => {
         issuerRef: { name: 'company', kind: 'Issuer', group: 'cert-manager.io' },
       })
       expect(await exists('secret', 'signed-ca')).toBe(false)
+      await eventually('monitors', async () => (await monitoring()) === 'True Applied')
+      expect(await read('podmonitor', 'signed', '.spec.selector.matchLabels')).toContain('"signed"')
+      expect(await read('prometheusrule', 'signed', '.spec.groups[0].rules[0].expr')).toContain(
+        'raftbase_operator_cluster_quorum_margin{namespace="prod",name="signed"}',
+      )
+      const off = JSON.stringify({ spec: { monitoring: null } })
+      await server.mustKubectl([
+        'patch',
+        'raftcluster',
+        'signed',
+        '-n',
+        'prod',
+        '--type=merge',
+        '-p',
+        off,
+      ])
+      await eventually('no monitors', async () => (await monitoring()) === ' ')
+      expect(await exists('podmonitor', 'signed')).toBe(false)
+      expect(await exists('prometheusrule', 'signed')).toBe(false)
       const authority = await playCertManager('signed')
       for (const use of ['peer', 'server', 'client', 'operator']) {
         await eventually(`the certificate for ${use}`, () => exists('secret', `signed-${use}-tls`))

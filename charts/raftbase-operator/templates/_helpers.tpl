@@ -123,6 +123,11 @@ capabilities:
 {{- if .Values.rbac.certManager }}
 {{ include "operator.certManagerRules" . }}
 {{- end }}
+{{- if .Values.rbac.monitoring }}
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors, prometheusrules]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

@@ -12,6 +12,7 @@ export const CONDITION_TYPES = [
   'Progressing',
   'StorageReady',
   'TLSReady',
+  'MonitoringReady',
   'Degraded',
   'RecoveryRequired',
   'Conflict',
@@ -107,6 +108,7 @@ export const CONDITION_REASONS = {
     'Forbidden',
     'NameConflict',
   ],
+  MonitoringReady: ['Applied', 'Applying', 'NotInstalled', 'Forbidden', 'Rejected', 'NameConflict'],
   Degraded: [
     'AsExpected',
     'QuorumLost',

@@ -20,6 +20,10 @@ export const SPEC_DEFAULTS = {
     onFailure: 'Pause',
   },
   selfHeal: { mode: 'Automatic', unreachableSeconds: 600, maxReplacementsPerHour: 1 },
+  monitoring: {
+    podMonitor: { enabled: false, labels: {} },
+    prometheusRule: { enabled: false, labels: {} },
+  },
 } as const
 
 /** Of each part of `spec.tls` that is there. */
@@ -51,6 +55,13 @@ export function withDefaults(spec: unknown): RaftClusterSpec {
     disruption: { ...SPEC_DEFAULTS.disruption, ...given.disruption },
     update: { ...SPEC_DEFAULTS.update, ...given.update },
     selfHeal: { ...SPEC_DEFAULTS.selfHeal, ...given.selfHeal },
+    monitoring: {
+      podMonitor: { ...SPEC_DEFAULTS.monitoring.podMonitor, ...given.monitoring?.podMonitor },
+      prometheusRule: {
+        ...SPEC_DEFAULTS.monitoring.prometheusRule,
+        ...given.monitoring?.prometheusRule,
+      },
+    },
     ...(given.tls === undefined ? {} : { tls: tlsOf(given.tls) }),
   }
 }

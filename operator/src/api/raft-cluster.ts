@@ -80,6 +80,17 @@ export interface UpdateSpec {
   readonly progressDeadlineSeconds: number
 }
 
+export interface MonitoringSpec {
+  /** Labels are those that a Prometheus selects by. */
+  readonly podMonitor: MonitorSpec
+  readonly prometheusRule: MonitorSpec
+}
+
+export interface MonitorSpec {
+  readonly enabled: boolean
+  readonly labels: Readonly<Record<string, string>>
+}
+
 export interface DisruptionSpec {
   readonly pdb: 'Managed' | 'None'
   readonly unhealthyPodEviction: 'IfHealthyBudget' | 'AlwaysAllow'
@@ -124,6 +135,7 @@ export interface RaftClusterSpec {
   readonly disruption: DisruptionSpec
   readonly update: UpdateSpec
   readonly selfHeal: SelfHealSpec
+  readonly monitoring: MonitoringSpec
   /** Absent: nothing is encrypted. */
   readonly tls?: TlsSpec
 }

@@ -54,6 +54,20 @@ export const CLUSTER_ISSUERS: ResourceType = {
   namespaced: false,
 }
 
+/** Of the Prometheus operator, where there is one and the operator may use it. */
+export const POD_MONITORS: ResourceType = namespaced(
+  'monitoring.coreos.com',
+  'v1',
+  'podmonitors',
+  'PodMonitor',
+)
+export const PROMETHEUS_RULES: ResourceType = namespaced(
+  'monitoring.coreos.com',
+  'v1',
+  'prometheusrules',
+  'PrometheusRule',
+)
+
 /** `apps/v1`, or `v1` in the core group: as an object's `apiVersion` says it. */
 export function apiVersionOf(type: ResourceType): string {
   return type.group === '' ? type.version : `${type.group}/${type.version}`

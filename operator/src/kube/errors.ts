@@ -99,6 +99,12 @@ export function isKubeError(
   return error instanceof KubeError && (codes.length === 0 || codes.includes(error.code))
 }
 
+/** In the words of the API server, where it answered. */
+export function saidBy({ details, message }: KubeError): string {
+  const said = details['serverMessage']
+  return typeof said === 'string' ? said : message
+}
+
 /** Whether the same request may succeed later without anybody changing anything. */
 export function isTransient(code: KubeErrorCode): boolean {
   return code === 'throttled' || code === 'unavailable' || code === 'timeout' || code === 'expired'

@@ -15,6 +15,7 @@ import type { MemberTrust } from '../member-client/trust.ts'
 import { CHILDREN, type ChildKind, MEMBERSHIP, STATEFUL_SET } from '../resources/children.ts'
 import type { RenderOptions } from '../resources/render.ts'
 import type { Certificates } from './certificates.ts'
+import type { Monitors } from './monitors.ts'
 import { observeNodes, withStranded } from './observe-nodes.ts'
 import type { ClaimFacts, Observed, PodFacts, Refusal, Rejection, TlsObserved } from './observed.ts'
 import { readClaim, readPod } from './pod-facts.ts'
@@ -30,6 +31,7 @@ export interface ObserveOptions {
   readonly clock: Clock
   readonly render: RenderOptions
   readonly certificates: Certificates
+  readonly monitors: Monitors
   /** Whether it may read nodes and volumes. */
   readonly readsNodes: boolean
   /** Told how each member is asked. */
@@ -70,6 +72,7 @@ export async function observe(
   const children = await observeChildren(cluster, options, { careful, signal })
   const { uid } = cluster.metadata
   const tls = await observeTls(cluster, pods, options, signal)
+  const monitors = await options.monitors.look(cluster, signal)
   const sightings = await options.sightings.look(uid, pods, signal)
   const { api, readsNodes } = options
   const nodes = readsNodes ? await observeNodes(pods, sightings, { api, signal }) : []
@@ -84,6 +87,7 @@ export async function observe(
     sightings,
     ...(nodes.length === 0 ? {} : { nodes }),
     ...(tls === undefined ? {} : { tls }),
+    ...(monitors === undefined ? {} : { monitors }),
     ...(rejection === undefined ? {} : { rejection }),
     ...(refusal === undefined ? {} : { refusal }),
     ...(servedSecondsAgo === undefined ? {} : { servedSecondsAgo }),

@@ -199,6 +199,20 @@ export type LeafSecretFacts = SecretFacts & {
   readonly takenFrom?: string
 }
 
+/** What there is of what the Prometheus operator is told; only of a cluster that asks for it, or did. */
+export interface MonitorsObserved {
+  readonly podMonitor: MonitorFacts
+  readonly prometheusRule: MonitorFacts
+}
+
+export interface MonitorFacts {
+  readonly live?: KubeObject
+  /** Its kind does not exist, or the operator has no right to it. */
+  readonly problem?: 'NotInstalled' | 'Forbidden'
+  /** What the API server said to the last write, which it refused; `isRecent`: too lately to try again. */
+  readonly refusal?: { readonly message: string; readonly isRecent: boolean }
+}
+
 export interface RequestFacts {
   /** The Certificate; undefined while there is none. */
   readonly live?: KubeObject
@@ -231,6 +245,7 @@ export interface Observed {
   /** Only those that matter; none when the operator may not read nodes. */
   readonly nodes?: readonly NodeFacts[]
   readonly tls?: TlsObserved
+  readonly monitors?: MonitorsObserved
   readonly rejection?: Rejection
   readonly refusal?: Refusal
   /** Since a pass of this process last saw the cluster serve. */

@@ -10,18 +10,25 @@ import { eventsOf } from './steps/events.ts'
 import { planFinalize } from './steps/finalize.ts'
 import { planFoundations } from './steps/foundations.ts'
 import { buildModel, type Model } from './steps/model.ts'
+import { planMonitoring } from './steps/monitoring.ts'
 import { planOperation } from './steps/operation.ts'
 import { planLabels, planStuckPods } from './steps/pods.ts'
 import { planRenderer } from './steps/renderer.ts'
 import { deriveStatus } from './steps/status.ts'
 import { planFormerRequest, planTls } from './steps/tls.ts'
 
-const STEPS: readonly ((model: Model) => StepResult)[] = [
+type Step = (model: Model) => StepResult
+
+/** Whether the cluster may be touched at all. */
+const ADMISSION: readonly Step[] = [
   planDeletion,
   planFinalizer,
   planOwnership,
   planPause,
   planFreeze,
+]
+
+const WORK: readonly Step[] = [
   planForeignVolumes,
   planTls,
   planRenderer,
@@ -52,14 +59,24 @@ function runSteps(
   model: Model,
   isSettled: boolean,
 ): { readonly actions: readonly Action[]; readonly next: Next } {
-  const actions: Action[] = []
-  for (const step of STEPS) {
-    const result = step(model)
-    actions.push(...result.actions)
-    if (result.stop !== undefined) return { actions, next: result.stop }
-  }
+  const admitted = runThrough(ADMISSION, model)
+  if (admitted.stop !== undefined) return { actions: admitted.actions, next: admitted.stop }
+  const worked = runThrough(WORK, model)
+  // A cluster that waits for something is watched as well, and is not kept waiting for what watches it: hence last.
+  const actions = [...admitted.actions, ...worked.actions, ...planMonitoring(model)]
+  if (worked.stop !== undefined) return { actions, next: worked.stop }
   const next: Next = isSettled
     ? { kind: 'wait', seconds: STEADY_SECONDS, reason: 'Settled' }
     : { kind: 'wait', seconds: UNSETTLED_SECONDS, reason: 'Unsettled' }
   return { actions, next }
+}
+
+function runThrough(steps: readonly Step[], model: Model): StepResult {
+  const actions: Action[] = []
+  for (const step of steps) {
+    const result = step(model)
+    actions.push(...result.actions)
+    if (result.stop !== undefined) return { actions, stop: result.stop }
+  }
+  return { actions }
 }

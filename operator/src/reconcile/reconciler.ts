@@ -4,16 +4,21 @@
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import type { Logger } from '../../../lib/logger.ts'
 import { canonicalJson } from '../api/canonical.ts'
-import type { KubeObject, ObjectKey } from '../api/kube-object.ts'
+import type { KubeObject, ObjectKey, ResourceType } from '../api/kube-object.ts'
 import { STATUS_FIELD_MANAGER } from '../api/labels.ts'
 import { memberBaseUrl } from '../api/member-url.ts'
 import { pointerTo } from '../api/pointers.ts'
 import type { RaftCluster, RaftClusterStatus } from '../api/raft-cluster.ts'
-import { CERTIFICATES, RAFT_CLUSTERS } from '../api/resource-types.ts'
+import {
+  CERTIFICATES,
+  POD_MONITORS,
+  PROMETHEUS_RULES,
+  RAFT_CLUSTERS,
+} from '../api/resource-types.ts'
 import { readRaftCluster } from '../api/validate.ts'
 import type { CacheSet } from '../controller/cache.ts'
 import type { ReconcileContext, Reconciler, ReconcileResult } from '../controller/reconciler.ts'
-import { isKubeError, isNamespaceTerminating, type KubeError } from '../kube/errors.ts'
+import { isKubeError, isNamespaceTerminating, type KubeError, saidBy } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { KubeApi } from '../kube/kube-api.ts'
 import type {
@@ -29,6 +34,7 @@ import { changeMembership } from './change-membership.ts'
 import { execute } from './execute.ts'
 import { observe, observeCluster, type ObserveOptions } from './observe.ts'
 import { isLeftBehind } from './left-behind.ts'
+import { Monitors } from './monitors.ts'
 import type { Observed, Refusal, Rejection } from './observed.ts'
 import type { PassObserver } from './pass-observer.ts'
 import { plan } from './plan.ts'
@@ -77,6 +83,7 @@ export class ClusterReconciler implements Reconciler {
   readonly #observing: ObserveOptions
   readonly #sightings: Sightings
   readonly #certificates: Certificates
+  readonly #monitors: Monitors
   readonly #memories = new Map<string, Memory>()
 
   constructor(options: ClusterReconcilerOptions) {
@@ -84,6 +91,7 @@ export class ClusterReconciler implements Reconciler {
     this.#options = options
     this.#sightings = new Sightings({ client: members, clock, timers })
     this.#certificates = new Certificates({ api, clock })
+    this.#monitors = new Monitors({ api, clock })
     this.#observing = {
       api,
       caches,
@@ -92,6 +100,7 @@ export class ClusterReconciler implements Reconciler {
       readsNodes,
       sightings: this.#sightings,
       certificates: this.#certificates,
+      monitors: this.#monitors,
       trust,
     }
   }
@@ -150,13 +159,11 @@ export class ClusterReconciler implements Reconciler {
           action.type === 'writeCertificate'
             ? await this.#certificates.write(action, cluster, signal)
             : await execute(action, { api, cluster, children: observed.children, signal })
-        // What was read of it is of before.
-        if ('resource' in action && action.resource === CERTIFICATES) {
-          this.#certificates.forget(cluster.metadata.uid)
-        }
+        this.#forgetWritten(action, cluster)
         log.info({ action: describeAction(action) }, 'carried out')
         this.#tell(observed, told)
       } catch (error) {
+        if (isKubeError(error) && this.#isOfMonitor(action, error, cluster, log)) continue
         if (!isKubeError(error) || !isRefusal(error)) throw error
         return await this.#rejected(action, error, { observed, cluster, memory, signal })
       }
@@ -165,6 +172,26 @@ export class ClusterReconciler implements Reconciler {
     await this.#accepted({ observed, cluster, memory, signal, isOver: next.kind === 'done' })
     if (next.kind === 'done') return { kind: 'done' }
     return { kind: 'wait', afterMs: next.seconds * 1000, reason: next.reason }
+  }
+
+  /** What was read of it is of before. */
+  #forgetWritten(action: Action, cluster: RaftCluster): void {
+    if (action.type !== 'apply' && action.type !== 'deleteChild') return
+    if (action.resource === CERTIFICATES) this.#certificates.forget(cluster.metadata.uid)
+    if (MONITORS.has(action.resource)) this.#monitors.written(cluster, action.resource)
+  }
+
+  /** The cluster does not wait for what watches it: whatever is wrong with that is said, and the pass goes on. */
+  #isOfMonitor(action: Action, err: KubeError, cluster: RaftCluster, log: Logger): boolean {
+    if (action.type !== 'apply' && action.type !== 'deleteChild') return false
+    if (!MONITORS.has(action.resource) || isKubeError(err, 'aborted', 'notLeading')) return false
+    // Somebody was faster: it is read anew.
+    if (isKubeError(err, 'conflict')) this.#monitors.written(cluster, action.resource)
+    else {
+      this.#monitors.refused(cluster, action.resource, saidBy(err))
+      log.warn({ err, action: describeAction(action) }, 'refused, and nothing waits for it')
+    }
+    return true
   }
 
   /** Why it did not happen; undefined when it did. */
@@ -194,11 +221,9 @@ export class ClusterReconciler implements Reconciler {
     if (isNamespaceTerminating(error)) {
       return { kind: 'wait', afterMs: 5000, reason: 'NamespaceTerminating' }
     }
-    const said = error.details['serverMessage']
-    const message = typeof said === 'string' ? said : error.message
     const rejection = {
       what: describeAction(action),
-      message,
+      message: saidBy(error),
       generation: cluster.metadata.generation,
     }
     memory.rejection = rejection
@@ -326,6 +351,7 @@ export class ClusterReconciler implements Reconciler {
   #forgetMembers(uid: string): void {
     this.#sightings.forget(uid)
     this.#certificates.forget(uid)
+    this.#monitors.forget(uid)
   }
 
   #logFor({ metadata }: RaftCluster, reconcileId?: string): Logger {
@@ -345,6 +371,8 @@ interface Pass {
   readonly memory: Memory
   readonly signal: AbortSignal
 }
+
+const MONITORS: ReadonlySet<ResourceType> = new Set([POD_MONITORS, PROMETHEUS_RULES])
 
 /** Labels can be wrong for a moment; what makes, changes or deletes an object is decided on what is true now. */
 function isWeighty({ type }: Action): boolean {

@@ -7,6 +7,7 @@ import type { KubeObject } from '../../../operator/src/api/kube-object.ts'
 import type { RaftCluster } from '../../../operator/src/api/raft-cluster.ts'
 import { MemberTrust } from '../../../operator/src/member-client/trust.ts'
 import { Certificates } from '../../../operator/src/reconcile/certificates.ts'
+import { Monitors } from '../../../operator/src/reconcile/monitors.ts'
 import { observe, observeCluster } from '../../../operator/src/reconcile/observe.ts'
 import { plan } from '../../../operator/src/reconcile/plan.ts'
 import { Sightings } from '../../../operator/src/reconcile/sightings.ts'
@@ -45,6 +46,7 @@ function scene(onRequest: () => void) {
     clock,
     render: { memberRepository: 'raftbase/member', newestRenderer: 1 },
     certificates: new Certificates({ api, clock }),
+    monitors: new Monitors({ api, clock }),
     readsNodes: false,
     trust: new MemberTrust(),
   }

@@ -61,6 +61,7 @@ export interface Scene {
   readonly member?: Readonly<Record<number, 'silent' | ReportPatch>>
   readonly nodes?: Observed['nodes']
   readonly tls?: Observed['tls']
+  readonly monitors?: Observed['monitors']
   readonly rejection?: Observed['rejection']
   readonly refusal?: Observed['refusal']
   /** Who belongs to the cluster: `2`, `2@3` in its third incarnation, `2 learner`. Unless given, as it was made. */
@@ -130,6 +131,7 @@ export function observationOf(scene: Scene): Observed {
     sightings: sightingsOf(scene, { replicas, clusterId, identities, cluster }),
     ...(scene.nodes === undefined ? {} : { nodes: scene.nodes }),
     ...(scene.tls === undefined ? {} : { tls: scene.tls }),
+    ...(scene.monitors === undefined ? {} : { monitors: scene.monitors }),
     ...(scene.refusal === undefined ? {} : { refusal: scene.refusal }),
     ...(scene.rejection === undefined ? {} : { rejection: scene.rejection }),
     ...(scene.servedSecondsAgo === undefined ? {} : { servedSecondsAgo: scene.servedSecondsAgo }),

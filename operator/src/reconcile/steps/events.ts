@@ -220,6 +220,7 @@ const TROUBLES: readonly {
       StorageNearFull: 'StorageNearFull',
     },
   },
+  { type: 'MonitoringReady', reasons: { NameConflict: 'NameConflict' } },
   { type: 'MembersHealthy', reasons: { MemberLagging: 'MemberLagging' } },
   { type: 'Progressing', reasons: { Rejected: 'Rejected', Stalled: 'OperationStalled' } },
   {

@@ -9,6 +9,7 @@ import { isOverdue } from './deadline.ts'
 import { membersHealthy, nearlyFull, laggards } from './health.ts'
 import { describeMembers } from './members.ts'
 import type { Model } from './model.ts'
+import { monitoringReady } from './monitoring.ts'
 import { laterThan } from './operation.ts'
 import { recoveryRequired, storageReady } from './recovery.ts'
 import { tlsReady } from './tls-ready.ts'
@@ -22,7 +23,7 @@ const ELECTION_SECONDS = 5
 
 /** Every condition but `Ready`, which sums them up. */
 export function findingsOf(model: Model): readonly Finding[] {
-  const tls = tlsReady(model)
+  const [tls, monitoring] = [tlsReady(model), monitoringReady(model)]
   return [
     quorumAvailable(model),
     membersHealthy(model),
@@ -31,6 +32,7 @@ export function findingsOf(model: Model): readonly Finding[] {
     progressing(model),
     storageReady(model),
     ...(tls === undefined ? [] : [tls]),
+    ...(monitoring === undefined ? [] : [monitoring]),
     degraded(model),
     recoveryRequired(model),
     conflict(model),
