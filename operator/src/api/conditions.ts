@@ -78,6 +78,7 @@ export const CONDITION_REASONS = {
     'RolloutPaused',
     'RolledBack',
     'VersionDeferred',
+    'ModeDeferred',
     'RestampPending',
     'NewerRenderer',
     'ConfigurationPending',

@@ -328,6 +328,74 @@ describe('a Secret with a fault', () => {
   })
 })
 
+/** Whether members of a cluster so far without are about to ask, and what is said of it. */
+async function asking(scene: Scene) {
+  const { actions, status, events } = plan(await scene.observe())
+  const isApplied = actions.some(
+    (action) => action.type === 'apply' && action.title === 'StatefulSet',
+  )
+  const said = status.conditions?.find(({ type }) => type === 'UpToDate')
+  return { isApplied, said: `${said?.reason}: ${said?.message}`, events }
+}
+
+function modeOf(mode: string) {
+  return { ...OWN, client: { ...OWN.client, mode } }
+}
+
+describe('clients that are to be asked who they are', () => {
+  const clientOf = (mode: string) => ({ ...SOURCE, secretRef: { name: 'outer' }, mode })
+  const SERVER = { peer: SOURCE, client: clientOf('Server') }
+  const MUTUAL = { peer: SOURCE, client: clientOf('Mutual') }
+
+  test('are asked only once the certificate that is given lets the operator in', async () => {
+    const [inner, outer] = [company('inner'), company('outer')]
+    const scene = new Scene(SERVER)
+    give(scene, memberLeaf(inner), [inner])
+    give(scene, memberLeaf(outer, { usages: ['server'] }), [outer], 'outer')
+    await scene.settle()
+    scene.deliver()
+    expect(await scene.condition()).toMatch(/^True Issued/)
+    scene.children = (await scene.observe()).children
+    scene.spec = { tls: MUTUAL }
+    const waiting = await asking(scene)
+    expect(waiting.isApplied).toBe(false)
+    expect(waiting.said).toBe(
+      'ModeDeferred: spec.tls.client.mode Mutual waits until Secret outer has a certificate with ' +
+        'which members let the operator in',
+    )
+    expect(waiting.events.map(({ reason }) => reason)).toContain('SpecDeferred')
+    expect(await scene.condition()).toMatch(
+      /^False CertificateInvalid: Secret outer: .*not made for the operator/,
+    )
+    // One of another authority even, whom members that ask nobody trust in nothing.
+    const peer = { certificate: shown(scene)[0]!, trusts: [sha(inner)] }
+    const client = { certificate: shown(scene)[1]!, trusts: [] }
+    for (const ordinal of [0, 1, 2]) scene.said.set(ordinal, { peer, client })
+    const next = company('next')
+    const sha256 = give(scene, memberLeaf(next), [next], 'outer')
+    const steps: (readonly [string, boolean])[] = []
+    for (let i = 0; i < 3; i++) {
+      const { isApplied } = await asking(scene)
+      const [done = 'nothing'] = await scene.pass()
+      steps.push([done, isApplied])
+    }
+    expect(steps).toEqual([
+      [expect.stringMatching(/^write givenTrust into Secret demo-server-tls/), false],
+      [expect.stringMatching(/^write givenLeaf into Secret demo-server-tls/), false],
+      ['nothing', true],
+    ])
+    expect(shown(scene).slice(1)).toEqual([sha256, sha256])
+    expect((await asking(scene)).said).toMatch(/^RolloutInProgress/)
+  })
+
+  test('are asked at once where the operator shows a certificate of its own', async () => {
+    const scene = await Scene.issued(modeOf('Server'))
+    scene.children = (await scene.observe()).children
+    scene.spec = { tls: modeOf('Mutual') }
+    expect(await asking(scene)).toMatchObject({ isApplied: true })
+  })
+})
+
 describe('another source', () => {
   test("from the operator's own to given ones and back, nobody loses anybody", async () => {
     const scene = await Scene.issued(OWN)

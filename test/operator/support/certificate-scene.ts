@@ -141,6 +141,8 @@ export class Scene {
   #inForce: MemberReport['tls'] = {}
   /** Members that do not take what is new. */
   readonly stuck = new Set<number>()
+  /** Other objects than those that the spec makes. */
+  children: Observed['children'] | undefined
   /** What members really say, where there are some. */
   readonly said = new Map<number, NonNullable<MemberReport['tls']>>()
   readonly #stuckWith = new Map<number, MemberReport['tls']>()
@@ -173,7 +175,8 @@ export class Scene {
       return { ...sighting, report: { ...sighting.report!, tls: own ?? {} } }
     })
     const now = `${new Date(this.nowMs).toISOString().slice(0, 19)}Z`
-    return { ...base, now, sightings, ...(tls === undefined ? {} : { tls: tls.facts }) }
+    const children = this.children ?? base.children
+    return { ...base, children, now, sightings, ...(tls === undefined ? {} : { tls: tls.facts }) }
   }
 
   /** As another operator that has seen `observed`. */

@@ -225,7 +225,11 @@ const TROUBLES: readonly {
   { type: 'Progressing', reasons: { Rejected: 'Rejected', Stalled: 'OperationStalled' } },
   {
     type: 'UpToDate',
-    reasons: { WaitingForUser: 'SpecDeferred', VersionDeferred: 'SpecDeferred' },
+    reasons: {
+      WaitingForUser: 'SpecDeferred',
+      VersionDeferred: 'SpecDeferred',
+      ModeDeferred: 'SpecDeferred',
+    },
   },
   {
     type: 'TLSReady',

@@ -84,9 +84,10 @@ export function shownBy({ cluster }: Model): readonly MemberUse[] {
   ]
 }
 
-/** Under which they trust somebody: without `Mutual` clients are not asked who they are. */
+/** Under which they trust somebody: without `Mutual`, and until that is rolled out, clients are not asked who they are. */
 export function trustedBy(model: Model): readonly MemberUse[] {
-  const isMutual = model.cluster.spec.tls?.client?.mode === 'Mutual'
+  const { mode } = model.cluster.spec.tls?.client ?? {}
+  const isMutual = mode === 'Mutual' && model.modeDeferred === undefined
   return shownBy(model).filter((use) => use === 'peer' || isMutual)
 }
 

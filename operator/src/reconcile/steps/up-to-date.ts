@@ -40,6 +40,7 @@ export function upToDate(model: Model): FindingOf<'UpToDate'> {
   if (old.length === 0) {
     return (
       restampPending(model) ??
+      modePending(model) ??
       configurationPending(model) ?? {
         type,
         status: 'True',
@@ -88,6 +89,11 @@ function restampPending(model: Model): FindingOf<'UpToDate'> | undefined {
     `spec.server waits for pods of a newer template: those there are were made by revision ` +
     `${model.renderer.revision}, and have no configuration file; ${restampHint(model)}`
   return { type, status: 'False', reason: 'RestampPending', message }
+}
+
+function modePending({ modeDeferred }: Model): FindingOf<'UpToDate'> | undefined {
+  if (modeDeferred === undefined) return undefined
+  return { type, status: 'False', reason: 'ModeDeferred', message: modeDeferred }
 }
 
 function configurationPending(model: Model): FindingOf<'UpToDate'> | undefined {
