@@ -1,5 +1,5 @@
 // Hands the whole state out to a client, as a snapshot file in pieces. It does not stop writes: the state is captured in an
-// instant and read piece by piece, as fast as the client takes it. A capture holds memory that writes replace meanwhile,
+// instant and read piece by piece, as fast as the client takes it and half as fast while requests wait. A capture holds memory that writes replace meanwhile,
 // so there are few at a time, and each ends with the member.
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
@@ -16,6 +16,8 @@ export interface ExporterOptions {
   readonly clock: Clock
   readonly timers: Timers
   readonly stateMachine: () => StateMachine
+  /** Whether requests wait for their outcome. */
+  readonly isBusy: () => boolean
 }
 
 export class Exporter {
@@ -38,11 +40,11 @@ export class Exporter {
       })
     }
     this.#count++
-    const { clusterId, stateMachine, clock, timers } = this.#options
+    const { clusterId, stateMachine, clock, timers, isBusy } = this.#options
     const { store, members } = stateMachine()
     const capture = stateMachine().capture()
     const { meta } = capture
-    const pace = { signal: this.#abort.signal, clock, timers }
+    const pace = { signal: this.#abort.signal, clock, timers, isBusy }
     let isReleased = false
     return {
       clusterId,

@@ -132,6 +132,7 @@ export class Member implements MemberNode {
       ...options,
       clusterId: identity.clusterId,
       stateMachine: () => this.stateMachine,
+      isBusy: () => this.pendingCount > 0,
     })
     this.#leaderWatch = new LeaderWatch(options.timers)
     this.membership = new Membership({
@@ -244,7 +245,6 @@ export class Member implements MemberNode {
   }
 
   // MemberNode
-
   put(
     { key, value }: { key: Uint8Array; value: Uint8Array },
     options: CallOptions,

@@ -39,6 +39,26 @@ test.each([
   expect(log.join(' ')).toBe(expected)
 })
 
+test('as long as requests wait they have as much time as the pieces', async () => {
+  const { pieces, log, time } = working(1)
+  const timers = {
+    every: time.every.bind(time),
+    endOfTurn: (callback: () => void) => {
+      log.push('turn')
+      queueMicrotask(callback)
+    },
+    after: (delayMs: number, callback: () => void) => {
+      log.push(`${delayMs} ms`)
+      queueMicrotask(callback)
+      return { cancel: () => undefined }
+    },
+  }
+  const { signal } = new AbortController()
+  const isBusy = (): boolean => log.length < 6
+  for await (const piece of paced(pieces(), { signal, clock: time, timers, isBusy })) void piece
+  expect(log.join(' ')).toBe('0 1 2 ms 2 3 2 ms 4 5 turn 6 7 turn 8 9 turn')
+})
+
 test('work that nobody wants any more ends at the next piece, with the reason', async () => {
   const { pieces, log, time, timers } = working(1)
   const stop = new AbortController()
