@@ -6,6 +6,7 @@ import type { Checker } from './checker.ts'
 import { ClientHistory } from './client-history.ts'
 import { CommitRule } from './commit-rule.ts'
 import { CommittedLog } from './committed-log.ts'
+import { CoreInvariants } from './core-invariants.ts'
 import { FeatureLevel } from './feature-level.ts'
 import { Limits } from './limits.ts'
 import { LogMatching } from './log-matching.ts'
@@ -32,5 +33,6 @@ export function allCheckers(): readonly Checker[] {
     new Answers(),
     new Acknowledged(),
     new ClientHistory(),
+    new CoreInvariants(),
   ]
 }
