@@ -104,7 +104,11 @@ async function attempt(
   const fs = new DiskFileSystem()
   try {
     const { chunks, headers } = download
-    const file = await savePortableSnapshot({ fs, path, temporary, chunks, replaces })
+    const onLeftover = (err: unknown): void => {
+      process.stderr.write(`raftbase: ${temporary} is left behind: ${reasonOf(err)}\n`)
+    }
+    const saving = { fs, path, temporary, chunks, replaces, onLeftover }
+    const file = await savePortableSnapshot(saving)
     return { file, headers }
   } catch (error) {
     download.abort()

@@ -22,16 +22,21 @@ export async function namesIn(fs: FileSystem, directory: string): Promise<readon
   }
 }
 
-/** Runs `use` with the file and closes it, whatever happens. */
+/** Runs `use` with the file and closes it, whatever happens. Rejects with what failed first. */
 export async function withFile<T>(
   file: FileHandle,
   use: (file: FileHandle) => Promise<T>,
 ): Promise<T> {
+  let result: T
   try {
-    return await use(file)
-  } finally {
-    await file.close()
+    result = await use(file)
+  } catch (error) {
+    // Whoever cannot use a file often cannot close it either: that says nothing new.
+    await file.close().catch(() => undefined)
+    throw error
   }
+  await file.close()
+  return result
 }
 
 /** A flush that fails is never harmless, for whatever reason it failed: NO_SPACE becomes DISK_FAILED. */

@@ -109,12 +109,15 @@ export interface SaveOptions {
   readonly replaces: boolean
   /** Gets the verified data, piece by piece, before the file has its name; may throw. */
   readonly onData?: (data: Uint8Array) => void | Promise<void>
+  /** Something failed, and then the temporary file could not be removed either, for this reason. */
+  readonly onLeftover: (error: unknown) => void
 }
 
 /**
  * Verifies a file that arrives while writing it; durable when it resolves. When it rejects, nothing is left but what was there
- * before: INVALID_ARGUMENT (there is such a file), the decoder's codes, what `chunks` threw, NO_SPACE or DISK_FAILED. With one
- * exception: DISK_FAILED with `file` in its details means that the whole file is there, under a name that is not durable.
+ * before: INVALID_ARGUMENT (there is such a file), the decoder's codes, what `chunks` threw, NO_SPACE or DISK_FAILED. With two
+ * exceptions: DISK_FAILED with `file` in its details means that the whole file is there, under a name that is not durable; and
+ * after `onLeftover` the temporary file is still there. It rejects with what failed first.
  */
 export async function savePortableSnapshot(options: SaveOptions): Promise<PortableSnapshot> {
   const { fs, path, temporary, chunks, onData } = options
@@ -136,7 +139,7 @@ export async function savePortableSnapshot(options: SaveOptions): Promise<Portab
     await refuseToReplace(options)
     await fs.rename(temporary, path)
   } catch (error) {
-    await removeIfPresent(fs, temporary)
+    await removeIfPresent(fs, temporary).catch(options.onLeftover)
     throw error
   }
   await makeNameDurable(fs, path)

@@ -46,9 +46,26 @@ async function blankDisk(): Promise<MemoryFileSystem> {
   return fs
 }
 
-function save(fs: MemoryFileSystem, bytes = FILE, replaces = false) {
+/** A save that can remove its temporary file leaves nothing. */
+function mustNot(error: unknown): never {
+  throw error
+}
+
+function save(
+  fs: MemoryFileSystem,
+  bytes = FILE,
+  replaces = false,
+  onLeftover: (error: unknown) => void = mustNot,
+) {
   const chunks = inPieces(bytes, 300)
-  return savePortableSnapshot({ fs, path: PATH, temporary: TEMPORARY, chunks, replaces })
+  return savePortableSnapshot({
+    fs,
+    path: PATH,
+    temporary: TEMPORARY,
+    chunks,
+    replaces,
+    onLeftover,
+  })
 }
 
 describe('a snapshot file', () => {
@@ -147,6 +164,30 @@ describe('saving one', () => {
     },
   )
 
+  test('says what failed first, and that its temporary file is left behind where it cannot be removed', async () => {
+    let told = 0
+    for (let number = 1; ; number++) {
+      const fs = await blankDisk()
+      const at = fs.operationCount + number
+      fs.fault = (operation) =>
+        operation.number === at || operation.kind === 'unlink'
+          ? { type: 'error', code: 'DISK_FAILED' }
+          : undefined
+      const leftovers: unknown[] = []
+      const failure = await save(fs, FILE, false, (error) => leftovers.push(error)).then(
+        () => undefined,
+        (error: unknown) => error as RaftbaseError,
+      )
+      if (failure === undefined) break
+      expect(failure.details['operation'], `operation ${number}`).not.toBe('unlink')
+      if (!fs.names('/backups').includes('a.snap.1.part')) continue
+      told++
+      expect(leftovers).toMatchObject([{ details: { operation: 'unlink' } }])
+    }
+    // Written, closed, looked at again, renamed.
+    expect(told).toBeGreaterThan(3)
+  })
+
   test('is durable when it resolves', async () => {
     const fs = await blankDisk()
     await save(fs)
@@ -183,7 +224,13 @@ describe('saving one', () => {
       await place(other, PATH, Buffer.from('theirs'))
       yield FILE.subarray(100)
     }
-    const options = { fs: other, path: PATH, temporary: TEMPORARY, replaces: false }
+    const options = {
+      fs: other,
+      path: PATH,
+      temporary: TEMPORARY,
+      replaces: false,
+      onLeftover: mustNot,
+    }
     await expect(savePortableSnapshot({ ...options, chunks: arriving() })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
     })
