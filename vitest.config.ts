@@ -12,6 +12,7 @@ const UNTIMED = [
   'documents',
   'everything',
   'exits',
+  'feature-level',
   'history',
   'join',
   'membership-file',

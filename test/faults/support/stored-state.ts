@@ -43,13 +43,17 @@ export async function readStored(options: {
     const recovered = await recover({
       directory,
       initialMembers: options.hasJoined === true ? [] : members,
-      settings: nodeSettings({
-        heartbeatMs: 100,
-        electionMs: 1000,
-        requestBytesMax: 1_572_864,
-        snapshotLogBytes: 64 * 1024 * 1024,
-        quotaBytes: Number.POSITIVE_INFINITY,
-      }),
+      settings: {
+        ...nodeSettings({
+          heartbeatMs: 100,
+          electionMs: 1000,
+          requestBytesMax: 1_572_864,
+          snapshotLogBytes: 64 * 1024 * 1024,
+          quotaBytes: Number.POSITIVE_INFINITY,
+        }),
+        // Whichever version wrote it.
+        knownLevel: Number.MAX_SAFE_INTEGER,
+      },
       fs,
       clock: systemClock,
       timers: systemTimers,
