@@ -1,6 +1,7 @@
 // Everything together (F57): faults at random under load, with small snapshots and a small log, while an operator changes the
-// membership, replaces lost disks, rewrites configuration files, hands leadership over and finalizes. A few seconds in every run
-// of the tests; RAFTBASE_FAULT_SECONDS makes it minutes or a night, RAFTBASE_FAULT_SEED chooses other faults.
+// membership, replaces lost disks, moves members to other peer URLs, rewrites configuration files, hands leadership over and
+// finalizes. A few seconds in every run of the tests; RAFTBASE_FAULT_SECONDS makes it minutes or a night, RAFTBASE_FAULT_SEED
+// chooses other faults.
 
 import { expect, test, vi } from 'vitest'
 import type { MemberProcess } from '../support/process-cluster.ts'
@@ -45,7 +46,13 @@ test.each(IS_LONG ? [3, 5] : [3])(
       run.note('seed and faults', `${SEED}: ${nemesis.summary}`)
       run.note('operations', operations.summary)
       expect(nemesis.counts.size, 'kinds of faults').toBeGreaterThanOrEqual(KINDS_MIN)
-      const wanted = ['configured', 'disk lost', 'came and went', 'answers lost']
+      const wanted = [
+        'configured',
+        'disk lost',
+        'peer URL updated',
+        'came and went',
+        'answers lost',
+      ]
       expect(wanted.filter((what) => (operations.counts.get(what) ?? 0) === 0)).toEqual([])
     })
   },

@@ -95,6 +95,8 @@ export class ProcessCluster {
   founders: readonly MemberProcess[]
   /** Of members that join: the initial cluster that their settings name, as it was when they were added. */
   readonly joining = new Map<MemberProcess, string>()
+  /** Of founders that have moved: the peer port that the cluster was made with. */
+  readonly #foundedAt = new Map<MemberProcess, number>()
   /** What the members run. */
   program = MAIN
   /** Of their Node.js: as `raftbase dev` and the image start it. */
@@ -141,7 +143,23 @@ export class ProcessCluster {
   }
 
   get initialCluster(): string {
-    return this.describe(this.founders)
+    return this.initialMembers.map(({ name, peerUrls: [url] }) => `${name}=${url}`).join(',')
+  }
+
+  /** What the cluster was made of, wherever they are now. */
+  get initialMembers(): readonly { readonly name: string; readonly peerUrls: readonly string[] }[] {
+    return this.founders.map((member) => {
+      const port = this.#foundedAt.get(member) ?? member.advertisedPeerPort
+      return { name: member.name, peerUrls: [`http://127.0.0.1:${port}`] }
+    })
+  }
+
+  /** Its next process advertises another peer port. It has data by which it goes otherwise. */
+  move(member: MemberProcess, port: number): void {
+    if (this.founders.includes(member) && !this.#foundedAt.has(member))
+      this.#foundedAt.set(member, member.advertisedPeerPort)
+    member.advertisedPeerPort = port
+    if (this.joining.has(member)) this.joining.set(member, this.describe(this.founders))
   }
 
   /** As an initial cluster. */
@@ -156,7 +174,8 @@ export class ProcessCluster {
   }
 
   flags(member: MemberProcess): string[] {
-    const joining = this.joining.get(member)
+    const moved = this.#foundedAt.has(member) ? this.describe(this.founders) : undefined
+    const existing = this.joining.get(member) ?? moved
     return [
       `-name=${member.name}`,
       `-data-dir=${member.dataDir}`,
@@ -164,9 +183,9 @@ export class ProcessCluster {
       `-peer-url=http://127.0.0.1:${member.peerPort}`,
       `-advertise-peer-url=http://127.0.0.1:${member.advertisedPeerPort}`,
       `-api-addr=127.0.0.1:${member.apiPort}`,
-      `-initial-cluster=${joining ?? this.initialCluster}`,
+      `-initial-cluster=${existing ?? this.initialCluster}`,
       `-initial-cluster-token=${this.token}`,
-      ...(joining === undefined ? [] : ['-initial-cluster-state=existing']),
+      ...(existing === undefined ? [] : ['-initial-cluster-state=existing']),
       ...this.extraFlags,
     ]
   }

@@ -322,17 +322,13 @@ export class FaultRun {
     for (const member of members) {
       if (member.child !== undefined) await this.cluster.kill(member, 'SIGTERM')
     }
-    const { founders, joining } = this.cluster
-    const list = founders.map(({ name, advertisedPeerPort }) => ({
-      name,
-      peerUrls: [`http://127.0.0.1:${advertisedPeerPort}`],
-    }))
+    const { initialMembers, joining } = this.cluster
     const states = []
     for (const member of members) {
       const { name, dataDir } = member
       const hasJoined = joining.has(member)
       const { token } = this.cluster
-      states.push(await readStored({ name, dataDir, token, members: list, hasJoined }))
+      states.push(await readStored({ name, dataDir, token, members: initialMembers, hasJoined }))
     }
     expect(differences(states), `${this.id} HASH`).toEqual([])
   }

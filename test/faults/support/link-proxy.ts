@@ -53,6 +53,8 @@ const HELLO_BYTES_MAX = 16 * 1024
 const HELD_BYTES_MAX = 4 * 1024 * 1024
 
 export class LinkProxies {
+  readonly #targets = new Map<string, LinkTarget>()
+  /** Of each member, where it is reached now. */
   readonly #servers = new Map<string, Server>()
   readonly #rules = new Map<string, LinkRule>()
   readonly #counts = new Map<string, LinkCounts>()
@@ -62,14 +64,31 @@ export class LinkProxies {
   static async start(targets: readonly LinkTarget[]): Promise<LinkProxies> {
     const proxies = new LinkProxies()
     for (const target of targets) {
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-        proxies.#accept(target, socket),
-      )
-      server.listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      proxies.#servers.set(target.name, server)
+      proxies.#targets.set(target.name, target)
+      proxies.#servers.set(target.name, await proxies.#listen(target))
     }
     return proxies
+  }
+
+  /**
+   * Another address for a member. At the one before nobody answers any more once `leave` was called; connections that were
+   * made there stay until they break.
+   */
+  async move(name: string): Promise<{ readonly port: number; readonly leave: () => void }> {
+    const before = this.#servers.get(name)
+    const target = this.#targets.get(name)
+    if (before === undefined || target === undefined) throw new Error(`no proxy for ${name}`)
+    this.#servers.set(name, await this.#listen(target))
+    return { port: this.port(name), leave: () => before.close() }
+  }
+
+  async #listen(target: LinkTarget): Promise<Server> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#accept(target, socket),
+    )
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return server
   }
 
   /** The address to advertise for a member. */

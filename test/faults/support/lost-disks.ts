@@ -23,7 +23,7 @@ export class LostDisks {
 
   /** Of the founders, as acknowledged. */
   get ids(): readonly string[] {
-    return this.#run.cluster.founders.map((member) => this.#idOf(member))
+    return this.#run.cluster.founders.map((member) => this.idOf(member))
   }
 
   /** Resolves once the member takes part again, under its new id. */
@@ -33,7 +33,7 @@ export class LostDisks {
     await rm(member.dataDir, { recursive: true })
     await this.#isRefused(member)
     const { name, advertisedPeerPort } = member
-    const oldId = this.#idOf(member)
+    const oldId = this.idOf(member)
     const incarnation = (this.#incarnations.get(member) ?? FIRST) + 1
     const id = memberIdOf(run.cluster.token, name, incarnation)
     const peerUrls = [`http://127.0.0.1:${advertisedPeerPort}`]
@@ -81,7 +81,8 @@ export class LostDisks {
     )
   }
 
-  #idOf(member: MemberProcess): string {
+  /** By which the cluster knows this founder now. */
+  idOf(member: MemberProcess): string {
     const incarnation = this.#incarnations.get(member) ?? FIRST
     return memberIdOf(this.#run.cluster.token, member.name, incarnation)
   }

@@ -1,12 +1,14 @@
 // Everything that an operator does to a running cluster, beside the faults: members that come and go, disks that are lost and
-// replaced, configuration files, leadership that is handed to somebody by name, and the feature level. Answers get lost, and calls
-// are made again. At the end the membership is what the last acknowledged calls made of it, on every member.
+// replaced, founders that move to other peer URLs, configuration files, leadership that is handed to somebody by name, and the
+// feature level. Answers get lost, and calls are made again. At the end the membership is what the last acknowledged calls made
+// of it, on every member.
 
 import { eventually, type MemberProcess } from '../../support/process-cluster.ts'
 import { Churn } from './churn.ts'
 import { ConfigRewriter } from './config-rewriter.ts'
 import { type FaultRun, PATIENCE_MS } from './fault-run.ts'
 import { LostDisks } from './lost-disks.ts'
+import { Moves } from './moves.ts'
 import type { Nemesis } from './nemesis.ts'
 import { OperatorCalls } from './operator-calls.ts'
 import { statusOf } from './status-watch.ts'
@@ -24,6 +26,7 @@ export class Operations {
   readonly #calls: OperatorCalls
   readonly #churn: Churn
   readonly #disks: LostDisks
+  readonly #moves: Moves
   readonly #files: ConfigRewriter
   readonly #counts = new Map<Kind, number>()
 
@@ -32,7 +35,10 @@ export class Operations {
     this.#nemesis = nemesis
     this.#calls = new OperatorCalls(run, nemesis)
     this.#churn = new Churn(run, nemesis, this.#calls)
-    this.#disks = new LostDisks(run, this.#calls)
+    const disks = new LostDisks(run, this.#calls)
+    this.#disks = disks
+    const idOf = (member: MemberProcess): string => disks.idOf(member)
+    this.#moves = new Moves({ run, nemesis, calls: this.#calls, idOf })
     this.#files = new ConfigRewriter(run, nemesis.prng)
   }
 
@@ -40,6 +46,8 @@ export class Operations {
     return new Map<string, number>([
       ...this.#counts,
       ['disk lost', this.#disks.replaced],
+      ['moved', this.#moves.moved],
+      ['peer URL updated', this.#moves.updated],
       ['came and went', this.#churn.returned],
       ['mistakes refused', this.#files.refused],
       ['answers lost', this.#calls.cut],
@@ -53,14 +61,17 @@ export class Operations {
 
   /** Resolves when `isOver` holds and everything that was begun has come to its end. */
   async goOn(isOver: () => boolean): Promise<void> {
-    await Promise.all([this.#churn.goOn(isOver), this.#loseDisks(isOver), this.#doTheRest(isOver)])
+    await Promise.all([this.#churn.goOn(isOver), this.#takeOut(isOver), this.#doTheRest(isOver)])
   }
 
-  /** Once at least, as everything here. */
-  async #loseDisks(isOver: () => boolean): Promise<void> {
+  /** What an operator takes a founder out for is done to one at a time; and all of it once at least. */
+  async #takeOut(isOver: () => boolean): Promise<void> {
     const { founders } = this.#run.cluster
-    while (this.#disks.replaced === 0 || !isOver()) {
-      await this.#with(founders, (member) => this.#disks.lose(member))
+    while (this.#disks.replaced === 0 || this.#moves.moved === 0 || !isOver()) {
+      const loses = this.#moves.moved > this.#disks.replaced
+      await this.#with(founders, (member) =>
+        loses ? this.#disks.lose(member) : this.#moves.move(member),
+      )
       await this.#nemesis.wait(20, 1000)
     }
   }
@@ -75,6 +86,7 @@ export class Operations {
 
   /** Resolves once every member has the membership of the last acknowledged calls, and the newest content of its file. */
   async settled(): Promise<void> {
+    for (const founder of this.#run.cluster.founders) await this.#moves.known(founder)
     const expected = this.#disks.ids
       .map((id) => `${id} voter`)
       .toSorted()

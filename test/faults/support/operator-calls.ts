@@ -17,7 +17,7 @@ const CUT_MS_MAX = 10
 const NEVER = new Set([400, 404, 405, 413, 415, 500])
 
 export interface Question {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   readonly path: string
   readonly body?: object
 }
@@ -48,6 +48,8 @@ export class OperatorCalls {
   /** Calls that nobody answered in time. */
   unanswered = 0
   #newest: Listed | undefined
+  /** The highest that anybody has told. */
+  #epoch: number | undefined
 
   constructor(run: FaultRun, nemesis: Nemesis) {
     this.run = run
@@ -66,10 +68,14 @@ export class OperatorCalls {
   }
 
   /**
-   * Asks for a change of membership until the answer is 200, and then until it is so again. Rejects when that takes too long, or
+   * Asks for a change of membership, as it is asked for at the newest epoch that anybody has told, until the answer is 200, and then until it is so again. Rejects when that takes too long, or
    * at an answer that must never be.
    */
-  async until(what: string, question: Question, { holds, meanwhile }: Expectation): Promise<void> {
+  async until(
+    what: string,
+    question: Question | ((epoch: number | undefined) => Question),
+    { holds, meanwhile }: Expectation,
+  ): Promise<void> {
     const untilMs = performance.now() + 2 * PATIENCE_MS
     let last: Answered | undefined
     let agreed = 0
@@ -79,9 +85,11 @@ export class OperatorCalls {
       this.#nemesis.supervise()
       const via = this.#somebody()
       const cutBefore = this.cut
-      const answer = via === undefined ? undefined : await this.once(via, question, !wasCut)
+      const asked = typeof question === 'function' ? question(this.#epoch) : question
+      const answer = via === undefined ? undefined : await this.once(via, asked, !wasCut)
       wasCut ||= this.cut > cutBefore
       last = answer ?? last
+      this.#hear(answer?.body['epoch'])
       if (answer?.status === 200) {
         this.#take(what, answer.body as unknown as Listed, holds)
         if (++agreed === 2) return
@@ -132,6 +140,10 @@ export class OperatorCalls {
   #take(what: string, listed: Listed, holds: Expectation['holds']): void {
     this.run.watch.acknowledge({ epoch: listed.epoch, what, holds })
     if (listed.epoch >= (this.#newest?.epoch ?? 0)) this.#newest = listed
+  }
+
+  #hear(epoch: unknown): void {
+    if (typeof epoch === 'number') this.#epoch = Math.max(epoch, this.#epoch ?? 0)
   }
 
   #somebody(): MemberProcess | undefined {

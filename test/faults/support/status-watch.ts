@@ -21,7 +21,11 @@ export interface MemberStatus {
   readonly configFile?: ConfigFileSeen
   readonly incarnation?: number
   readonly membershipEpoch: number
-  readonly members: readonly { readonly id: string; readonly role: string }[]
+  readonly members: readonly {
+    readonly id: string
+    readonly role: string
+    readonly peerUrls: readonly string[]
+  }[]
   readonly name: string
   readonly role: string
   /** Absent as long as the log is being read, as the positions are. */
