@@ -29,6 +29,8 @@ export interface WatchSpec {
   readonly clusterOf: (object: KubeObject) => ObjectKey | undefined
   /** Whether an update is worth a look; each is unless this says no. */
   readonly isRelevant?: ((before: KubeObject, object: KubeObject) => boolean) | undefined
+  /** What of an object is held in memory; unless this says otherwise, all but who manages which field. */
+  readonly lean?: ((object: KubeObject) => KubeObject) | undefined
 }
 
 export interface ControllerObserver {
@@ -130,6 +132,7 @@ export class Controller {
           store,
           namespace,
           labelSelector: watch.labelSelector,
+          lean: watch.lean,
           clock,
           timers,
           prng,

@@ -57,6 +57,8 @@ export interface InformerOptions {
   /** Undefined: all of them. */
   readonly namespace?: string | undefined
   readonly labelSelector?: string | undefined
+  /** What of an object is kept; its metadata stays as it is. */
+  readonly lean?: ((object: KubeObject) => KubeObject) | undefined
   readonly clock: Clock
   readonly timers: Timers
   readonly prng: Prng
@@ -135,7 +137,7 @@ export class Informer {
         timeoutMs: LIST_TIMEOUT_MS,
       })
       if (signal.aborted) return
-      for (const item of page.items) objects.push(lean(item))
+      for (const item of page.items) objects.push(this.#lean(item))
       continueToken = page.continueToken
       resourceVersion = page.resourceVersion
     } while (continueToken !== undefined)
@@ -189,10 +191,16 @@ export class Informer {
       return
     }
     const { store } = this.#options
-    const object = lean(event.object)
+    const object = this.#lean(event.object)
     const deltas = event.type === 'deleted' ? store.remove(keyOf(object)) : store.put(object)
     this.#position = object.metadata.resourceVersion ?? this.#position
     for (const delta of deltas) this.#tell(delta)
+  }
+
+  #lean(object: KubeObject): KubeObject {
+    const { lean: leaner } = this.#options
+    const unmanaged = withoutManagers(object)
+    return leaner === undefined ? unmanaged : leaner(unmanaged)
   }
 
   async #recover(error: unknown, signal: AbortSignal): Promise<void> {
@@ -255,7 +263,7 @@ function reasonOf(error: unknown): RestartReason {
 }
 
 /** Without the field managers, which are half of an object and which nobody reads from a cache. */
-function lean(object: KubeObject): KubeObject {
+function withoutManagers(object: KubeObject): KubeObject {
   if (object.metadata['managedFields'] === undefined) return object
   const { managedFields: _managedFields, ...metadata } = object.metadata
   return { ...object, metadata }

@@ -148,6 +148,46 @@ function exitText(state: RawState | undefined): string | undefined {
   return `${how} with exit code ${state.exitCode ?? '?'}${last === undefined ? '' : `: ${last}`}`
 }
 
+/** As much of a pod as is read here: a cache has no use for the rest, which is most of it. */
+export function leanPod({ apiVersion, kind, metadata, ...rest }: KubeObject): KubeObject {
+  const { nodeName, containers = [] } = (rest['spec'] ?? {}) as RawPodSpec
+  const status = (rest['status'] ?? {}) as RawPodStatus
+  const { podIP, phase, reason, message, conditions = [], containerStatuses = [] } = status
+  return {
+    apiVersion,
+    kind,
+    metadata,
+    spec: {
+      nodeName,
+      containers: containers.map(({ name, args, resources }) => ({
+        name,
+        args,
+        resources: { limits: resources?.limits },
+      })),
+    },
+    status: {
+      podIP,
+      phase,
+      reason,
+      message,
+      conditions: conditions.filter(({ type }) => type === 'PodScheduled'),
+      containerStatuses: containerStatuses.map((one) => ({
+        name: one.name,
+        restartCount: one.restartCount,
+        state: one.state,
+        lastState: one.lastState,
+      })),
+    },
+  }
+}
+
+/** As much of a claim as is read here. */
+export function leanClaim({ apiVersion, kind, metadata, ...rest }: KubeObject): KubeObject {
+  const { phase } = (rest['status'] ?? {}) as { readonly phase?: string }
+  const { volumeName } = (rest['spec'] ?? {}) as { readonly volumeName?: string }
+  return { apiVersion, kind, metadata, spec: { volumeName }, status: { phase } }
+}
+
 /** Undefined for a claim that is of no member of this cluster by its name. */
 export function readClaim(cluster: string, claim: KubeObject): ClaimFacts | undefined {
   const { name, uid, annotations, deletionTimestamp } = claim.metadata

@@ -125,6 +125,25 @@ test.each([
   },
 )
 
+function putPod(name: string): void {
+  const labels = { 'raftbase.io/cluster': 'demo' }
+  const spec = { nodeName: 'node-1', containers: [], volumes: [{ name: 'data' }] }
+  const target = { collection: 'v1/pods', namespace: 'default', name }
+  server.store.create(target, { kind: 'Pod', metadata: { name, labels }, spec })
+}
+
+test('of a pod only what is read is held in memory, whether it was listed or watched', async () => {
+  putPod('listed')
+  const controller = newController()
+  await until('all is watched', () => server.watchCount === WATCHES.length)
+  putPod('watched')
+  const cached = (name: string) => controller.caches.of(PODS).get({ namespace: 'default', name })
+  await until('the other one is seen', () => cached('watched') !== undefined)
+  for (const name of ['listed', 'watched']) {
+    expect(cached(name)?.['spec']).toEqual({ nodeName: 'node-1', containers: [] })
+  }
+})
+
 test('the status of a RaftCluster wakes nobody; its spec, labels, annotations, finalizers and deletion do', async () => {
   create(CLUSTERS, 'demo')
   const passes = await work(newController(), done)

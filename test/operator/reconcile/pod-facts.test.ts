@@ -3,7 +3,12 @@
 import { describe, expect, test } from 'vitest'
 import type { KubeObject } from '../../../operator/src/api/kube-object.ts'
 import { ordinalOf } from '../../../operator/src/api/names.ts'
-import { readClaim, readPod } from '../../../operator/src/reconcile/pod-facts.ts'
+import {
+  leanClaim,
+  leanPod,
+  readClaim,
+  readPod,
+} from '../../../operator/src/reconcile/pod-facts.ts'
 
 function pod(status: object, metadata: object = {}): KubeObject {
   return {
@@ -121,7 +126,37 @@ describe('a pod', () => {
     ],
     ['about which nothing is known', {}, { container: 'none', hasStarted: false, restarts: 0 }],
   ])('%s', (_what, status, facts) => {
-    expect(readPod('demo', pod(status))).toMatchObject(facts)
+    const whole = pod(status)
+    expect(readPod('demo', whole)).toMatchObject(facts)
+    expect(readPod('demo', leanPod(whole))).toEqual(readPod('demo', whole))
+  })
+
+  test('is held in memory as far as it is read, and no further', () => {
+    const { metadata, status } = pod(
+      { phase: 'Running', podIP: '10.0.0.7', hostIP: '192.0.2.1', qosClass: 'Burstable' },
+      {
+        annotations: {
+          'raftbase.io/membership-epoch': '3',
+          'raftbase.io/renderer': '2',
+        },
+        labels: { 'controller-revision-hash': 'r1', 'raftbase.io/role': 'leader' },
+      },
+    )
+    const own = {
+      name: 'member',
+      image: 'raftbase/member:0.1.0',
+      args: ['-name=demo-1', '-cert-file=/tls/tls.crt'],
+      resources: { requests: { memory: '1Gi' }, limits: { memory: '2Gi' } },
+      volumeMounts: [{ name: 'data', mountPath: '/data' }],
+    }
+    const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data-demo-1' } }]
+    const spec = { nodeName: 'node-1', containers: [{ name: 'sidecar' }, own], volumes }
+    const whole = { apiVersion: 'v1', kind: 'Pod', metadata, spec, status }
+    const lean = leanPod(whole)
+    expect(readPod('demo', whole)).toMatchObject({ isSecure: true, memoryLimit: 2 * 1024 ** 3 })
+    expect(readPod('demo', lean)).toEqual(readPod('demo', whole))
+    expect(lean.metadata).toBe(metadata)
+    expect(JSON.stringify(lean)).not.toMatch(/volume|image|hostIP|requests/)
   })
 
   test('of another name is no member', () => {
@@ -148,4 +183,7 @@ test('a claim says whose data it holds, or nothing', () => {
   expect(readClaim('demo', marked)).toMatchObject({ ordinal: 1, phase: 'Bound', clusterUid: 'abc' })
   expect(readClaim('demo', claim('data-demo-1'))).not.toHaveProperty('clusterUid')
   expect(readClaim('demo', claim('demo-1'))).toBeUndefined()
+  const bound = { ...marked, spec: { volumeName: 'pv-7', accessModes: ['ReadWriteOnce'] } }
+  expect(readClaim('demo', leanClaim(bound))).toEqual(readClaim('demo', bound))
+  expect(leanClaim(bound)['spec']).toEqual({ volumeName: 'pv-7' })
 })
