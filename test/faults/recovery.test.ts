@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import type { Status } from '../../member/src/rest/contract.ts'
 import { eventually, type MemberProcess, ProcessCluster } from '../support/process-cluster.ts'
+import type { Answer } from '../support/asker.ts'
+import { Asker, later, summaryOf } from './support/answers.ts'
 import { IS_LONG, LEFT_TO_LONG } from './support/duration.ts'
-import { StallProbe } from './support/stalls.ts'
 
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 30_000 })
 
@@ -17,9 +18,8 @@ const ENTRIES = IS_LONG ? 300_000 : 12_000
 const CLIENTS = 64
 /** Of one turn of the event loop, in processor time: the rest of an answer is the network and what others do. */
 const TURN_MS = 50
-/** Of a whole answer, beside what the processes waited for a processor; some may have waited for something else. */
+/** Of each whole answer, beside what asker and asked waited for a processor. */
 const ANSWER_MS = 50
-const LATE_SHARE_MAX = 0.1
 
 let cluster: ProcessCluster | undefined
 afterEach(async () => {
@@ -54,42 +54,32 @@ async function fill({ apiPort }: MemberProcess): Promise<void> {
   agent.destroy()
 }
 
-interface Told {
+interface Told extends Answer {
   readonly status: Status
-  readonly fromMs: number
-  readonly toMs: number
-}
-
-async function ask({ api }: MemberProcess): Promise<Told | undefined> {
-  const fromMs = performance.now()
-  try {
-    const status = (await (await fetch(`${api}/v1/status`)).json()) as Status
-    return { status, fromMs, toMs: performance.now() }
-  } catch {
-    return undefined // It does not listen yet: asked again.
-  }
 }
 
 /** Starts a member that has something to read and asks for its status all the while; resolves once it is ready. */
-async function watchStart(
-  c: ProcessCluster,
-  member: MemberProcess,
-): Promise<{ readonly seen: readonly Told[]; readonly stalls: StallProbe }> {
+async function watchStart(c: ProcessCluster, member: MemberProcess): Promise<readonly Told[]> {
   c.nodeFlags = [...c.nodeFlags, `--import=${LOOP_GAPS}`]
-  c.start(member)
-  const stalls = new StallProbe(() => (member.child === undefined ? [] : [member.child.pid!]))
-  onTestFinished(() => stalls.stop())
+  const { pid } = c.start(member)
+  const asker = new Asker({ url: `${member.api}/v1/status`, pid: pid!, everyMs: 5 })
+  onTestFinished(() => asker.stop())
   const seen: Told[] = []
   await eventually(
     'the end of its start',
-    async () => {
-      const told = await ask(member)
-      if (told !== undefined) seen.push(told)
-      return told?.status.ready === true || undefined
+    () => {
+      for (const answer of asker.answers.splice(0)) {
+        // Until it listens there is nobody to ask.
+        if (answer.code === 0 && seen.length === 0) continue
+        expect(answer).toMatchObject({ code: 200 })
+        seen.push({ ...answer, status: JSON.parse(answer.body) as Status })
+      }
+      return seen.at(-1)?.status.ready === true || undefined
     },
     { timeoutMs: 300_000, explain: () => c.outputs() },
   )
-  return { seen, stalls }
+  await asker.stop()
+  return seen
 }
 
 async function largestTurnMs(member: MemberProcess, from: number): Promise<number> {
@@ -101,20 +91,6 @@ async function largestTurnMs(member: MemberProcess, from: number): Promise<numbe
       .find((text) => text.includes('loop gaps'))
   })
   return (JSON.parse(line) as { largestMs: number }).largestMs
-}
-
-/** Prints how long answers took, and returns those that took longer than they may unless they are few. */
-function tooLate(what: string, told: readonly Told[], stalls: StallProbe): readonly string[] {
-  const sorted = told.map(({ fromMs, toMs }) => toMs - fromMs).toSorted((a, b) => a - b)
-  const at = (part: number): string => sorted[Math.floor((sorted.length - 1) * part)]!.toFixed(1)
-  console.log(
-    `status ${what}: ${told.length} answers, median ${at(0.5)}, p99 ${at(0.99)}, slowest ${at(1)} ms`,
-  )
-  const late = told
-    .map(({ fromMs, toMs }) => ({ ms: toMs - fromMs, heldUpMs: stalls.between(fromMs, toMs) }))
-    .filter(({ ms, heldUpMs }) => ms - heldUpMs > ANSWER_MS)
-    .map(({ ms, heldUpMs }) => `${ms.toFixed(1)} ms, of which held up ${heldUpMs.toFixed(1)} ms`)
-  return late.length <= Math.max(1, LATE_SHARE_MAX * told.length) ? [] : late
 }
 
 /** A member that has been filled and stopped in order starts again; its answers meanwhile, and no turn of its loop, take too long. */
@@ -133,10 +109,11 @@ async function startsWatched(
   await fill(member)
   expect(await c.kill(member, 'SIGTERM')).toBe(0)
   const before = member.output.length
-  const { seen, stalls } = await watchStart(c, member)
+  const seen = await watchStart(c, member)
   const reading = seen.filter(({ status }) => status.state === 'recovering')
   expect(reading.length).toBeGreaterThan(0)
-  expect(tooLate(what, reading, stalls)).toEqual([])
+  console.log(`status ${what}: ${summaryOf(reading)} (limit ${ANSWER_MS} ms)`)
+  expect(later(ANSWER_MS, reading)).toEqual([])
   const largestMs = await largestTurnMs(member, before)
   console.log(`longest turn meanwhile: ${largestMs.toFixed(1)} ms (limit ${TURN_MS} ms)`)
   expect(largestMs).toBeGreaterThan(0)
