@@ -36,11 +36,11 @@ export class ClusterWriter {
     this.#name = `${cluster}-writer`
   }
 
-  /** Starts the pod; resolves once it has been acknowledged its first writes. */
+  /** Starts the pod; resolves once it has been acknowledged its first writes. With TLS it shows what the Secret holds. */
   static async start(
     namespace: string,
     cluster: string,
-    { isSecure = false } = {},
+    { isSecure = false, secretName = `${cluster}-client-tls` } = {},
   ): Promise<ClusterWriter> {
     const writer = new ClusterWriter(namespace, cluster)
     await apply(namespace, {
@@ -54,7 +54,7 @@ export class ClusterWriter {
           data: { 'writer.mjs': SCRIPT },
         },
         isSecure
-          ? pod(writer.#name, `https://${cluster}-client:8080`, `${cluster}-client-tls`)
+          ? pod(writer.#name, `https://${cluster}-client:8080`, secretName)
           : pod(writer.#name, `http://${cluster}-client:8080`),
       ],
     })
@@ -96,6 +96,17 @@ export class ClusterWriter {
       )
     if (staleReads.length > 0) throw new Error(`STALE READS: ${staleReads.join(', ')}`)
     return verified
+  }
+
+  /** Lets it write on for a moment, then reads everything back and prints both; as {@link verify}, it throws. */
+  async settle(
+    what: string,
+  ): Promise<{ readonly verified: number; readonly longestGapMs: number }> {
+    await this.acknowledges(50)
+    const { longestGapMs } = await this.report()
+    const verified = await this.verify()
+    console.info(`${what}: ${verified} writes there, ${longestGapMs} ms without an acknowledgement`)
+    return { verified, longestGapMs }
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 // What must hold at every moment of a scenario, whoever acts (contract, section 17): seen by watches from the beginning to
 // the end, so that nothing in between is missed but what the API server itself merged into one event.
 
-import { WatchedCommand } from './kubectl.ts'
+import { type WatchedCommand, watchObject } from './kubectl.ts'
 import type { RaftCluster } from './raft-cluster.ts'
 
 export class KeptPromises {
@@ -9,14 +9,11 @@ export class KeptPromises {
   readonly #statefulSet: WatchedCommand
 
   constructor({ namespace, name }: RaftCluster) {
-    const watch = (kind: string, columns: string): WatchedCommand => {
-      const object = ['get', kind, name, '--namespace', namespace]
-      const output = ['--output', `jsonpath=${columns}{"\\n"}`]
-      return new WatchedCommand([...object, '--watch', '--output-watch-events', ...output])
-    }
     const members = '{range .object.status.members[*]}{.name}={.raftId} {end}'
-    this.#cluster = watch('raftcluster', `{.object.status.clusterId}|${members}`)
-    this.#statefulSet = watch('statefulset', '{.object.spec.replicas}')
+    const columns = `{.object.status.clusterId}|${members}`
+    this.#cluster = watchObject({ namespace, kind: 'raftcluster', name, columns })
+    const size = '{.object.spec.replicas}'
+    this.#statefulSet = watchObject({ namespace, kind: 'statefulset', name, columns: size })
   }
 
   async stop(): Promise<void> {

@@ -9,7 +9,7 @@
 //   E2E_KEEP=1              leaves cluster and release for a look around
 
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from '../../support/command.ts'
@@ -75,8 +75,11 @@ async function prepare(current: boolean, undo: Undo[]): Promise<void> {
   // Both end before either's failure is told: what is half made could not be removed.
   await Promise.allSettled([built, created])
   await built
-  const { memberImage, nextMemberImage, operatorImage, nextOperatorImage } = RUN
-  await loadImages([memberImage, nextMemberImage, operatorImage, nextOperatorImage], await created)
+  const { memberImage, nextMemberImage, brokenMemberImage } = RUN
+  const { operatorImage, nextOperatorImage, olderOperatorImage } = RUN
+  const members = [memberImage, nextMemberImage, brokenMemberImage]
+  const operators = [operatorImage, nextOperatorImage, olderOperatorImage]
+  await loadImages([...members, ...operators], await created)
   const namespaces = [RUN.operatorNamespace, ...SCENARIOS.map(namespaceOf)]
   if (current) undo.push(() => removeNamespaces(namespaces))
   for (const name of namespaces) await createNamespace(name)
@@ -92,7 +95,34 @@ async function buildImages(): Promise<void> {
     await run('make', ['--no-print-directory', 'images'], 540_000)
     await run('docker', ['tag', RUN.memberImage, RUN.nextMemberImage], 20_000)
     await run('docker', ['tag', RUN.operatorImage, RUN.nextOperatorImage], 20_000)
+    // The operator does not know the settings of a member, and ends.
+    await run('docker', ['tag', RUN.operatorImage, RUN.brokenMemberImage], 20_000)
+    await buildOlderOperator()
   })
+}
+
+/** Everything of it is as it is now but for one number: which revision of the template is its newest. */
+async function buildOlderOperator(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'raftbase-older-operator-'))
+  try {
+    const inside = '/app/operator/src/resources/render.js'
+    const file = join(directory, 'render.js')
+    const container = (await run('docker', ['create', RUN.operatorImage], 20_000)).trim()
+    await run('docker', ['cp', `${container}:${inside}`, file], 20_000)
+    await run('docker', ['rm', container], 20_000)
+    const text = readFileSync(file, 'utf8')
+    const older = text.replace(
+      /^(export const RENDERER_REVISION = )2\b/m,
+      (_, rest: string) => `${rest}1`,
+    )
+    if (older === text) throw new Error('render.js names no RENDERER_REVISION 2')
+    writeFileSync(file, older)
+    const dockerfile = `FROM ${RUN.operatorImage}\nCOPY render.js ${inside}\n`
+    writeFileSync(join(directory, 'Dockerfile'), dockerfile)
+    await run('docker', ['build', '--tag', RUN.olderOperatorImage, directory], 60_000)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 }
 
 async function createKindCluster(undo: Undo[]): Promise<string> {
@@ -172,7 +202,13 @@ async function requireTools(tools: readonly string[]): Promise<void> {
   )
 }
 
-async function run(command: string, args: readonly string[], timeoutMs: number, input?: string) {
+/** What it printed. */
+async function run(
+  command: string,
+  args: readonly string[],
+  timeoutMs: number,
+  input?: string,
+): Promise<string> {
   const { code, stdout, stderr } = await runCommand(command, args, {
     timeoutMs,
     cwd: ROOT,
@@ -180,6 +216,7 @@ async function run(command: string, args: readonly string[], timeoutMs: number, 
   })
   if (code !== 0)
     throw new Error(`${command} ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`)
+  return stdout
 }
 
 async function timed(what: string, act: () => Promise<void>): Promise<void> {

@@ -79,6 +79,19 @@ export async function helm(args: readonly string[], timeoutMs: number): Promise<
   return stdout
 }
 
+/** Of each state of an object from now on one line of these columns, a JSONPath whose root is the event. */
+export function watchObject(watched: {
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+  readonly columns: string
+}): WatchedCommand {
+  const { namespace, kind, name, columns } = watched
+  const object = ['get', kind, name, '--namespace', namespace]
+  const output = ['--output', `jsonpath=${columns}{"\\n"}`]
+  return new WatchedCommand([...object, '--watch', '--output-watch-events', ...output])
+}
+
 /** Lines of a command that runs until it is stopped, such as `kubectl get --watch`, with the time each arrived. */
 export class WatchedCommand {
   readonly lines: { readonly atMs: number; readonly text: string }[] = []

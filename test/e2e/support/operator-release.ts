@@ -16,6 +16,12 @@ export async function installOperator(): Promise<void> {
   await release(['install', RUN.release, CHART])
 }
 
+/** In the place of the one that runs: an operator that knows the first revision of the template only. */
+export async function installOlderOperator(): Promise<void> {
+  const tag = RUN.olderOperatorImage.slice(RUN.olderOperatorImage.lastIndexOf(':') + 1)
+  await release(['upgrade', RUN.release, CHART, '--set', `image.tag=${tag}`])
+}
+
 /** As users do when a version comes out: a newer chart with a newer image of the operator, and other values, too. */
 export async function upgradeOperator(values: readonly string[]): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'raftbase-chart-'))

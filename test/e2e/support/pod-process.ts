@@ -1,5 +1,5 @@
-// The process in a pod, taken hold of from its node: stopped as a machine under a hypervisor is, or cut off from an address
-// as by a firewall. A node of kind is a container, in which the processes of its pods and their networks can be reached.
+// The process in a pod, taken hold of from its node: stopped as a machine under a hypervisor is, or cut off from an address or
+// a port as by a firewall. A node of kind is a container, in which the processes of its pods and their networks can be reached.
 
 import { getObject } from './kubectl.ts'
 import { onNode } from './nodes.ts'
@@ -54,18 +54,30 @@ export class PodProcess {
 
   /** Nothing the pod sends to this address arrives any more, and nobody tells it so. */
   async cutOff(address: string): Promise<void> {
-    await this.#filter('--insert', address)
+    await this.#filter('--insert', ['OUTPUT', '--destination', address])
   }
 
   async reconnect(address: string): Promise<void> {
-    await this.#filter('--delete', address)
+    await this.#filter('--delete', ['OUTPUT', '--destination', address])
   }
 
-  async #filter(how: '--insert' | '--delete', address: string): Promise<void> {
-    const rule = ['OUTPUT', '--destination', address, '--jump', 'DROP']
-    const inside = ['nsenter', `--net=${this.#network}`]
-    await onNode(this.#node, [...inside, 'iptables', '--wait', how, ...rule])
+  /** It reaches this port of nobody else any more; the connections that there are go on. */
+  async stopDialling(port: number): Promise<void> {
+    await this.#filter('--insert', ['OUTPUT', ...dialling(port)])
   }
+
+  async dialAgain(port: number): Promise<void> {
+    await this.#filter('--delete', ['OUTPUT', ...dialling(port)])
+  }
+
+  async #filter(how: '--insert' | '--delete', rule: readonly string[]): Promise<void> {
+    const inside = ['nsenter', `--net=${this.#network}`]
+    await onNode(this.#node, [...inside, 'iptables', '--wait', how, ...rule, '--jump', 'DROP'])
+  }
+}
+
+function dialling(port: number): readonly string[] {
+  return ['--protocol', 'tcp', '--destination-port', String(port), '--syn']
 }
 
 /** How the first container of a pod is, and how the one before it ended. */

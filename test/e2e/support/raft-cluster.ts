@@ -30,10 +30,13 @@ export interface RaftClusterObject {
     readonly votingMembers?: number
     readonly updatedReplicas?: number
     readonly rollbackVersion?: string
+    readonly failedVersion?: string
+    readonly rendererRevision?: number
     readonly operation?: { readonly type: string; readonly step: string; readonly message?: string }
     readonly clusterId?: string
     readonly leader?: { readonly name: string; readonly term: number }
     readonly members?: readonly MemberStatus[]
+    readonly certificates?: readonly { readonly role: string; readonly notAfter: string }[]
     readonly conditions?: readonly Condition[]
   }
 }
@@ -115,6 +118,22 @@ export class RaftCluster {
     return listObjects<PodObject>(this.namespace, 'pods', this.selector)
   }
 
+  /** Name and uid of each pod, by name. */
+  async podUids(): Promise<readonly string[]> {
+    return (await this.pods()).map(({ metadata }) => `${metadata.name} ${metadata.uid}`).toSorted()
+  }
+
+  /** The same, with everything that a restart of a container changes. */
+  async lives(): Promise<readonly string[]> {
+    const pods = (await this.pods()).map(({ metadata, status }) => {
+      const containers = (status.containerStatuses ?? []).map((one) => {
+        return `${one.containerID} after ${one.restartCount} restarts`
+      })
+      return [metadata.name, metadata.uid, ...containers].join(' ')
+    })
+    return pods.toSorted()
+  }
+
   async volumes(): Promise<readonly string[]> {
     type Claim = { readonly metadata: { readonly name: string } }
     const claims = await listObjects<Claim>(this.namespace, 'pvc', this.selector)
@@ -140,6 +159,17 @@ export class RaftCluster {
       const ready = condition(cluster, 'Ready')
       return ready?.status === 'True' && cluster.status?.ready === all
     })
+  }
+
+  /** Resolves once as many members vote and serve, each in a pod, and nothing is under way. */
+  async hasSize(replicas: number, timeoutMs = 180_000): Promise<RaftClusterObject> {
+    const seen = await this.shows(`${replicas} members`, timeoutMs, ({ status }) => {
+      const isWhole = status?.ready === `${replicas}/${replicas}` && status.phase === 'Healthy'
+      return isWhole && status.votingMembers === replicas && status.operation === undefined
+    })
+    const { length } = await this.pods()
+    if (length !== replicas) throw new Error(`${replicas} members in ${length} pods`)
+    return seen
   }
 
   /** Resolves once its object is as `test` wants it. */

@@ -4,8 +4,8 @@
 import { VERSION } from '../../../member/src/version.ts'
 
 /**
- * Each is a file of test/e2e/kind/ and gets a namespace of its own. These leave nodes and operator alone, and wait most of
- * their time: two of them run beside one another.
+ * Each is a file of test/e2e/kind/ and gets a namespace of its own. These leave nodes alone, ask of the operator no more than
+ * that it is back within seconds when one of them has killed it, and wait most of their time: two run beside one another.
  */
 export const SHARING_SCENARIOS = ['upgrade', 'bootstrap', 'deletion', 'member-lost'] as const
 
@@ -32,14 +32,20 @@ export interface Run {
   /** The same program under the tag of a later version: what matters to an upgrade is that it is another image. */
   readonly nextVersion: string
   readonly nextMemberImage: string
+  /** Another program under the tag of a version: it ends as soon as it is started. */
+  readonly brokenVersion: string
+  readonly brokenMemberImage: string
   readonly operatorImage: string
   readonly nextOperatorImage: string
+  /** The same program, which makes pods by the first revision of the template and knows no other. */
+  readonly olderOperatorImage: string
   /** Namespace and name of the Helm release. */
   readonly operatorNamespace: string
   readonly release: string
 }
 
 const NEXT_VERSION = VERSION.replace(/\d+$/, (patch) => String(Number(patch) + 1))
+const BROKEN_VERSION = VERSION.replace(/\d+$/, '998')
 
 /** Read each time: this module may be loaded before the setup has decided. */
 export const RUN: Run = {
@@ -57,8 +63,11 @@ export const RUN: Run = {
   memberImage: `raftbase/member:${VERSION}`,
   nextVersion: NEXT_VERSION,
   nextMemberImage: `raftbase/member:${NEXT_VERSION}`,
+  brokenVersion: BROKEN_VERSION,
+  brokenMemberImage: `raftbase/member:${BROKEN_VERSION}`,
   operatorImage: `raftbase/operator:${VERSION}`,
   nextOperatorImage: `raftbase/operator:${NEXT_VERSION}`,
+  olderOperatorImage: `raftbase/operator:${VERSION}-revision-1`,
   release: 'raftbase',
 }
 
