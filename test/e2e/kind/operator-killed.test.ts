@@ -1,7 +1,7 @@
 // The operator dies, freezes and is cut off, each time in the middle of something. Every operator is killed again and again
 // while a cluster forms; then the one that acts is frozen while the cluster grows, and the next one cut off from the API server
 // while it replaces a member whose log is damaged: the other one takes up what was begun, and when the first is back it has
-// changed nothing more and ends (faults.md F25, F56).
+// changed nothing more and ends. At last the cluster is deleted, and every operator killed while it goes (faults.md F25, F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
@@ -13,7 +13,7 @@ import { getObject, kubectl } from '../support/kubectl.ts'
 import { cannotTakeNodes } from '../support/nodes.ts'
 import { actingOperator, killOperators, operatorRolledOut } from '../support/operator-release.ts'
 import { PodProcess } from '../support/pod-process.ts'
-import { identities, RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
+import { identities, RaftCluster } from '../support/raft-cluster.ts'
 import { namespaceOf, RUN } from '../support/run.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -33,7 +33,7 @@ let promises: KeptPromises
 afterAll(async () => {
   await promises?.stop()
   await operatorRolledOut()
-  await cluster?.delete()
+  if ((await cluster?.get()) !== undefined) await cluster.delete()
 })
 
 test('a cluster forms once, however often the operator is killed meanwhile', async () => {
@@ -52,7 +52,7 @@ test('a cluster forms once, however often the operator is killed meanwhile', asy
     return phases.includes('Running') ? true : { notYet: phases }
   })
   await killOperators()
-  const before = await uids()
+  const before = await cluster.podUids()
 
   writer = await ClusterWriter.start(NAMESPACE, 'demo')
   const { status } = await cluster.becomesReady(120_000)
@@ -65,7 +65,7 @@ test('a cluster forms once, however often the operator is killed meanwhile', asy
   expect(status?.clusterId).toMatch(/^[0-9a-f]{16}$/)
   expect(after.status?.clusterId).toBe(status?.clusterId)
   expect((await exists('statefulset', 'demo')).metadata.uid).toBe(statefulSet.metadata.uid)
-  expect(await uids()).toEqual(before)
+  expect(await cluster.podUids()).toEqual(before)
   const restarts = (await cluster.pods()).flatMap((pod) =>
     pod.status.containerStatuses!.map((container) => container.restartCount),
   )
@@ -78,7 +78,7 @@ test('one that is frozen while the cluster grows changes nothing when it wakes',
   const reason = await cannotTakeNodes('operators that freeze', 1)
   skip(reason !== undefined, reason)
   onTestFailed(() => printDiagnostics(NAMESPACE))
-  const before = { cluster: await cluster.becomesReady(), uids: await uids() }
+  const before = { cluster: await cluster.becomesReady(), uids: await cluster.podUids() }
   const first = await FollowedOperator.of(await actingOperator())
   const its = await PodProcess.of(RUN.operatorNamespace, first.pod)
   await asDocumented(NAMESPACE, 'kubectl scale raftcluster demo --replicas=5')
@@ -95,12 +95,12 @@ test('one that is frozen while the cluster grows changes nothing when it wakes',
     await its.thaw()
   }
   await first.losesTheLease(TAKEN_OVER_MS_MAX)
-  const after = await becomesWhole(5)
+  const after = await cluster.hasSize(5)
   // The answer to what it had asked for may have been waiting for it.
   expect(first.changes.filter(({ ts }) => ts > frozenAt).length).toBeLessThan(2)
-  expect((await uids()).slice(0, 3)).toEqual(before.uids)
+  expect((await cluster.podUids()).slice(0, 3)).toEqual(before.uids)
   expect(identities(after)).toMatchObject(identities(before.cluster))
-  await keepsItsPromises()
+  await keepsItsPromises(5)
 })
 
 test('one that is cut off while a member with a damaged log is replaced ends before another acts', async ({
@@ -110,7 +110,7 @@ test('one that is cut off while a member with a damaged log is replaced ends bef
   skip(reason !== undefined, reason)
   onTestFailed(() => printDiagnostics(NAMESPACE))
   await operatorRolledOut()
-  const before = { cluster: await becomesWhole(5), uids: await uids() }
+  const before = { cluster: await cluster.hasSize(5), uids: await cluster.podUids() }
   const lost = before.cluster.status!.members!.findIndex(({ role }) => role === 'Follower')
   const name = before.cluster.status!.members![lost]!.name
   const first = await FollowedOperator.of(await actingOperator())
@@ -135,30 +135,51 @@ test('one that is cut off while a member with a damaged log is replaced ends bef
     const last = first.changes.at(-1)?.ts ?? ''
     expect(last < second.changes[0]!.ts, 'never two that act').toBe(true)
     await second.stop()
-    const after = await becomesWhole(5)
+    const after = await cluster.hasSize(5)
     const was = identities(before.cluster)[name]
     expect([was, '']).not.toContain(identities(after)[name] ?? '')
   } finally {
     await its.reconnect(apiServer)
   }
   const others = (all: readonly string[]) => all.filter((_, ordinal) => ordinal !== lost)
-  expect(others(await uids())).toEqual(others(before.uids))
+  expect(others(await cluster.podUids())).toEqual(others(before.uids))
   await operatorRolledOut()
-  await keepsItsPromises()
-  await writer.stop()
+  await keepsItsPromises(5)
 })
+
+test('a deletion ends though every operator is killed meanwhile, and takes every volume along', async () => {
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  await operatorRolledOut()
+  const { length: size } = await cluster.pods()
+  await cluster.hasSize(size)
+  await keepsItsPromises(size)
+  await promises.stop()
+  const before = await cluster.podUids()
+  const startedMs = performance.now()
+  await Promise.all([cluster.delete(OVER_MS_MAX), killedOnceMembersEnd(before)])
+  console.info(`gone ${Math.round(performance.now() - startedMs)} ms after it was deleted`)
+  await writer.stop()
+  expect(await cluster.volumes()).toEqual([])
+  expect(await cluster.pods()).toEqual([])
+})
+
+/** In the middle: the volumes go once all members have ended. */
+async function killedOnceMembersEnd(before: readonly string[]): Promise<void> {
+  await waitFor({ what: 'members to end', timeoutMs: 60_000, periodMs: 50 }, async () => {
+    const ending = (await cluster.pods()).filter(({ metadata }) => metadata.deletionTimestamp)
+    return (
+      ending.length > 0 || (await cluster.podUids()).length < before.length || { notYet: before }
+    )
+  })
+  await killOperators()
+  console.info(`every operator killed while ${(await cluster.volumes()).length} volumes were left`)
+}
 
 async function exists(kind: string, name: string): Promise<Named> {
   return waitFor({ what: `${kind} ${name}`, timeoutMs: 60_000, periodMs: 50 }, async () => {
     const object = await getObject<Named>(NAMESPACE, kind, name)
     return object ?? { notYet: 'nothing' }
   })
-}
-
-/** Of its pods, in the order of their names. */
-async function uids(): Promise<readonly string[]> {
-  const byName = (await cluster.pods()).map(({ metadata }) => `${metadata.name} ${metadata.uid}`)
-  return byName.toSorted()
 }
 
 /** The other operator, once it holds the Lease. */
@@ -172,18 +193,9 @@ async function takesOver({ pod }: FollowedOperator): Promise<FollowedOperator> {
   )
 }
 
-async function becomesWhole(replicas: number): Promise<RaftClusterObject> {
-  return cluster.shows(`${replicas} members`, OVER_MS_MAX, ({ status }) => {
-    const isWhole = status?.ready === `${replicas}/${replicas}` && status.phase === 'Healthy'
-    return isWhole && status.votingMembers === replicas && status.operation === undefined
-  })
-}
-
 /** Nothing acknowledged is missing, nothing happened on the way that must not, and the members agree about who they are. */
-async function keepsItsPromises(): Promise<void> {
-  await writer.acknowledges(50)
-  const { longestGapMs } = await writer.report()
-  console.info(`${await writer.verify()} writes there, longest gap ${longestGapMs} ms`)
+async function keepsItsPromises(size: number): Promise<void> {
+  await writer.settle('it keeps its promises')
   expect(promises.breaches).toEqual([])
   const configurations = (await cluster.memberStatuses()).map((one) =>
     JSON.stringify([
@@ -192,6 +204,6 @@ async function keepsItsPromises(): Promise<void> {
       one.members.map(({ id, role }) => [id, role]),
     ]),
   )
-  expect(configurations).toHaveLength(5)
+  expect(configurations).toHaveLength(size)
   expect(configurations).toEqual(configurations.map(() => configurations[0]))
 }
