@@ -1,14 +1,15 @@
 // kubectl scale takes a cluster from one member to three, to five and back, under writes; half-way it is set back, the
-// operator is killed in the middle of it, new members find no node, and somebody scales the StatefulSet behind its back.
-// Nothing acknowledged is lost (faults.md F56).
+// operator is killed in the middle of it, new members find no node or run and never catch up, and somebody scales the
+// StatefulSet behind its back. Nothing acknowledged is lost (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
 import { asDocumented, tryDocumented } from '../support/drills.ts'
-import { WatchedCommand } from '../support/kubectl.ts'
+import { watchObject } from '../support/kubectl.ts'
 import { cannotTakeNodes, cordon, uncordon, workerNodes } from '../support/nodes.ts'
 import { killOperators, operatorRolledOut } from '../support/operator-release.ts'
+import { PodProcess } from '../support/pod-process.ts'
 import { condition, RaftCluster, type RaftClusterObject } from '../support/raft-cluster.ts'
 import { namespaceOf } from '../support/run.ts'
 
@@ -16,6 +17,7 @@ const NAMESPACE = namespaceOf('scaling')
 const CHANGE_MS_MAX = 180_000
 /** Without an acknowledgement: leadership is handed over when its member goes. */
 const GAP_MS_MAX = 5_000
+const PEER_PORT = 2380
 
 let cluster: RaftCluster | undefined
 let writer: ClusterWriter
@@ -31,16 +33,6 @@ async function scale(replicas: number): Promise<void> {
   await asDocumented(NAMESPACE, `kubectl scale raftcluster demo --replicas=${replicas}`)
 }
 
-/** As many members, pods and volumes, and nothing under way. */
-async function has(replicas: number): Promise<RaftClusterObject> {
-  const seen = await cluster!.shows(`${replicas} members`, CHANGE_MS_MAX, ({ status }) => {
-    const isReady = status?.ready === `${replicas}/${replicas}`
-    return isReady && status.phase === 'Healthy' && status.votingMembers === replicas
-  })
-  expect(await cluster!.pods()).toHaveLength(replicas)
-  return seen
-}
-
 test('it grows from one to three to five, and shrinks back to one, step by step', async () => {
   onTestFailed(() => printDiagnostics(NAMESPACE))
   cluster = await RaftCluster.create(NAMESPACE, 'demo', {
@@ -51,13 +43,12 @@ test('it grows from one to three to five, and shrinks back to one, step by step'
   const before = await cluster.becomesReady()
   writer = await ClusterWriter.start(NAMESPACE, 'demo')
   await writer.mark()
-  const columns = '{.object.status.operation.type} {.object.status.operation.step}{"\\n"}'
-  const table = ['get', 'raftcluster', 'demo', '-n', NAMESPACE, '--watch', '--output-watch-events']
-  const watch = new WatchedCommand([...table, '--output', `jsonpath=${columns}`])
+  const columns = '{.object.status.operation.type} {.object.status.operation.step}'
+  const watch = watchObject({ namespace: NAMESPACE, kind: 'raftcluster', name: 'demo', columns })
   for (const replicas of [3, 5, 3, 1]) {
     const startedMs = performance.now()
     await scale(replicas)
-    const { status } = await has(replicas)
+    const { status } = await cluster.hasSize(replicas)
     console.info(
       `${replicas} members after ${Math.round((performance.now() - startedMs) / 100) / 10} s`,
     )
@@ -70,10 +61,7 @@ test('it grows from one to three to five, and shrinks back to one, step by step'
     expect(steps).toContain(`ScaleUp ${step}`)
   for (const step of ['RemoveMember', 'StopPod']) expect(steps).toContain(`ScaleDown ${step}`)
 
-  await writer.acknowledges(50)
-  const { longestGapMs } = await writer.report()
-  const verified = await writer.verify()
-  console.info(`1-3-5-3-1: ${verified} writes there, ${longestGapMs} ms without an acknowledgement`)
+  const { longestGapMs } = await writer.settle('1-3-5-3-1')
   expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
 })
 
@@ -87,7 +75,7 @@ test('growing is set back half-way, and the operator is killed in the middle of 
   )
   await killOperators()
   await scale(1)
-  await has(1)
+  await cluster!.hasSize(1)
   expect(await cluster!.volumes()).toEqual(['data-demo-0'])
   await scale(3)
   await cluster!.shows(
@@ -96,7 +84,7 @@ test('growing is set back half-way, and the operator is killed in the middle of 
     ({ status }) => (status?.members?.length ?? 0) > 1,
   )
   await killOperators()
-  await has(3)
+  await cluster!.hasSize(3)
   await writer.acknowledges(50)
   await writer.verify()
 })
@@ -119,9 +107,44 @@ test('members that find no node are waited for without a harm, and taken back', 
   expect(condition(waiting, 'QuorumAvailable')?.status).toBe('True')
   await writer.acknowledges(50)
   await scale(3)
-  await has(3)
+  await cluster!.hasSize(3)
   expect(await cluster!.volumes()).toEqual(['data-demo-0', 'data-demo-1', 'data-demo-2'])
   for (const node of cordoned.splice(0)) await uncordon(node)
+  await writer.verify()
+})
+
+function isStuck({ status }: RaftClusterObject): boolean {
+  return status?.operation?.step === 'CatchUp' && status.members?.length === 5
+}
+
+test('members that run and never catch up get no vote, harm nobody, and are taken back', async ({
+  skip,
+}) => {
+  const reason = await cannotTakeNodes('members that never catch up', 1)
+  skip(reason !== undefined, reason)
+  onTestFailed(() => printDiagnostics(NAMESPACE))
+  await writer.mark()
+  const pods = (await cluster!.pods()).map(({ metadata }) => metadata.name)
+  const voters = await Promise.all(pods.map((name) => PodProcess.of(NAMESPACE, name)))
+  // What they send each other goes on; new members reach them, and hear nothing.
+  await Promise.all(voters.map((one) => one.stopDialling(PEER_PORT)))
+  try {
+    await scale(5)
+    await cluster!.shows('two that do not catch up', CHANGE_MS_MAX, isStuck)
+    const { longestGapMs } = await writer.acknowledges(300)
+    const still = (await cluster!.get())!
+    expect(isStuck(still)).toBe(true)
+    expect(still.status).toMatchObject({ votingMembers: 3, ready: '3/5' })
+    expect(condition(still, 'QuorumAvailable')?.status).toBe('True')
+    const phases = (await cluster!.pods()).map(({ status }) => status.phase)
+    expect(phases).toEqual([1, 2, 3, 4, 5].map(() => 'Running'))
+    expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
+    await scale(3)
+    await cluster!.hasSize(3)
+    expect(await cluster!.volumes()).toEqual(['data-demo-0', 'data-demo-1', 'data-demo-2'])
+  } finally {
+    await Promise.all(voters.map((one) => one.dialAgain(PEER_PORT)))
+  }
   await writer.verify()
 })
 
@@ -130,7 +153,7 @@ test('scaling the StatefulSet instead is refused, and touches nobody', async () 
   const command = 'kubectl scale statefulset demo --replicas=5'
   const { code, stderr } = await tryDocumented(NAMESPACE, command)
   expect([code, stderr]).toEqual([1, expect.stringContaining('denied')])
-  expect(condition(await has(3), 'Ready')?.status).toBe('True')
+  expect(condition(await cluster!.hasSize(3), 'Ready')?.status).toBe('True')
   await writer.verify()
   await writer.stop()
 })
