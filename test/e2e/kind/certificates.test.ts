@@ -1,6 +1,7 @@
 // Two clusters with TLS under writes. Certificates that the operator made are lost, and it is killed while they are made anew;
 // those of the other cluster are given in a Secret, and exchanged there: a faulty one is not taken, another one is, and so is
-// one of another authority. What is new is in force within the time that a kubelet takes, and no pod and no write notices.
+// one of another authority. What is new is in force within the time that a kubelet takes, and no pod and no write notices
+// (faults.md F56).
 
 import { X509Certificate } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 // Every node is drained in turn under writes, as for maintenance, that of the leader first: its member goes and the others
 // serve; a second drain is refused while it is away; back on its node it has its data and its identity. In the middle of one
-// drain every operator is killed.
+// drain every operator is killed (faults.md F56).
 
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
