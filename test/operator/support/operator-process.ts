@@ -1,4 +1,4 @@
-// A real operator process under test: started from the sources, watched through its log and its health port, stopped by
+// A real operator process under test: started from the sources unless told otherwise, watched through its log and its health port, stopped by
 // signals. Whatever it is, it is gone when the test ends.
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -10,6 +10,7 @@ import { until } from '../support.ts'
 
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url))
 const NODE = join(REPOSITORY, 'node_modules/.bin/node')
+const SOURCES = join(REPOSITORY, 'operator/src/main.ts')
 const START_MS = 60_000
 
 export interface LogLine {
@@ -30,14 +31,16 @@ export class OperatorProcess {
     readonly name: string
     readonly kubeconfig: string
     readonly args?: readonly string[]
+    /** What Node.js is started with: its own flags, then a file. */
+    readonly program?: readonly string[]
+    readonly environment?: Readonly<Record<string, string>>
   }) {
-    const { name, kubeconfig, args = [] } = options
+    const { name, kubeconfig, args = [], program = [SOURCES], environment = {} } = options
     this.name = name
-    const main = join(REPOSITORY, 'operator/src/main.ts')
     const own = ['-kubeconfig', kubeconfig, '-metrics-addr', '127.0.0.1:0', '-identity', name]
-    this.#child = spawn(NODE, [main, ...own, ...args], {
+    this.#child = spawn(NODE, [...program, ...own, ...args], {
       stdio: ['ignore', 'inherit', 'pipe'],
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
     })
     this.#child.stderr?.on('data', (chunk: Buffer) => this.#read(chunk))
     this.exited = new Promise((resolve) => {
@@ -46,6 +49,10 @@ export class OperatorProcess {
         resolve(this.#exit)
       })
     })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
   }
 
   /** Exit code or signal; undefined while it runs. */
