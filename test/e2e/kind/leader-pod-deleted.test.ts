@@ -5,7 +5,7 @@
 import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { ClusterWriter } from '../support/cluster-writer.ts'
 import { printDiagnostics } from '../support/diagnostics.ts'
-import { kubectl, WatchedCommand } from '../support/kubectl.ts'
+import { kubectl, watchObject } from '../support/kubectl.ts'
 import { identities, RaftCluster } from '../support/raft-cluster.ts'
 import { cannotTakeNodes } from '../support/nodes.ts'
 import { PodProcess } from '../support/pod-process.ts'
@@ -42,20 +42,8 @@ test.each([
     const writer = await ClusterWriter.start(NAMESPACE, 'demo')
     await writer.mark()
 
-    const table = [
-      'get',
-      'raftcluster',
-      'demo',
-      '-n',
-      NAMESPACE,
-      '--watch',
-      '--output-watch-events',
-    ]
-    const watch = new WatchedCommand([
-      ...table,
-      '--output',
-      'jsonpath={.object.status.leader.name}{"\\n"}',
-    ])
+    const columns = '{.object.status.leader.name}'
+    const watch = watchObject({ namespace: NAMESPACE, kind: 'raftcluster', name: 'demo', columns })
     await waitFor({ what: 'the watch to begin', timeoutMs: 10_000 }, async () =>
       watch.lines.length > 0 ? true : { notYet: watch.lines },
     )
@@ -79,15 +67,9 @@ test.each([
       const member = status?.members?.find(({ name }) => name === leader)
       return status?.ready === '3/3' && status.phase === 'Healthy' && member?.role !== 'Unknown'
     })
-    await writer.acknowledges(50)
-    const { longestGapMs } = await writer.report()
-    const verified = await writer.verify()
+    const told = `${leader} ${how}: ${shown.text} shown as leader after ${Math.round(shownMs)} ms`
+    const { longestGapMs } = await writer.settle(told)
     await writer.stop()
-
-    console.info(
-      `${leader} ${how}: ${shown.text} shown as leader after ${Math.round(shownMs)} ms; ` +
-        `${verified} writes there, ${longestGapMs} ms without an acknowledgement`,
-    )
     expect(shownMs).toBeLessThan(shownMsMax)
     expect(longestGapMs).toBeLessThan(GAP_MS_MAX)
     const returned = (await cluster.pods()).find(({ metadata }) => metadata.name === leader)!
@@ -107,7 +89,7 @@ test('a leader that freezes is followed by another, and follows it when it wakes
   skip(reason !== undefined, reason)
   onTestFailed(() => printDiagnostics(NAMESPACE))
   const before = await cluster!.becomesReady()
-  const podsBefore = await cluster!.pods()
+  const lives = await cluster!.lives()
   const { name, term } = before.status!.leader!
   const writer = await ClusterWriter.start(NAMESPACE, 'demo')
   await writer.mark()
@@ -131,16 +113,9 @@ test('a leader that freezes is followed by another, and follows it when it wakes
     const member = status?.members?.find((one) => one.name === name)
     return status?.phase === 'Healthy' && status.ready === '3/3' && member?.role === 'Follower'
   })
-  await writer.acknowledges(50)
-  const { longestGapMs } = await writer.report()
-  console.info(`${await writer.verify()} writes there, longest gap ${longestGapMs} ms`)
+  const { longestGapMs } = await writer.settle('frozen, and awake again')
   await writer.stop()
   expect(longestGapMs).toBeLessThan(FROZEN_GAP_MS_MAX)
   expect(identities(after)).toEqual(identities(before))
-  const lives = (pods: typeof podsBefore) =>
-    pods.flatMap(({ metadata, status }) => [
-      metadata.uid,
-      status.containerStatuses?.[0]?.restartCount,
-    ])
-  expect(lives(await cluster!.pods())).toEqual(lives(podsBefore))
+  expect(await cluster!.lives()).toEqual(lives)
 })
