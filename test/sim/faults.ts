@@ -14,6 +14,8 @@ type ActionOf<Type extends FaultAction['type']> = Extract<FaultAction, { type: T
 
 /** Bytes that are looked at when a place for damage is chosen. */
 const PAGE_BYTES = 4096
+/** Between two looks at a member that is to start again once it has stopped. */
+const STOP_LOOK_MS = 50
 
 export class FaultInjector {
   readonly #cluster: SimCluster
@@ -77,7 +79,13 @@ export class FaultInjector {
     disk.makeRoom()
     this.#operations.settle(member)
     member.process?.resume()
-    member.start()
+    this.#startOnceDown(member)
+  }
+
+  /** Whoever is about to end as it was told to is started right after that, not when its fault would have been over. */
+  #startOnceDown(member: SimMember): void {
+    if (member.state !== 'stopping') return member.start()
+    this.#after(STOP_LOOK_MS, [member], () => this.#startOnceDown(member))
   }
 
   #isLeftAlone(member: SimMember): boolean {
