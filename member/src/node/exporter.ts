@@ -1,6 +1,6 @@
 // Hands the whole state out to a client, as a snapshot file in pieces. It does not stop writes: the state is captured in an
-// instant and read piece by piece, as fast as the client takes it and half as fast while requests wait. A capture holds memory that writes replace meanwhile,
-// so there are few at a time, and each ends with the member.
+// instant and read piece by piece, as fast as the client takes it, and half as fast while requests wait. A capture holds
+// memory that writes replace meanwhile, so there are few at a time, and each ends with the member.
 
 import type { Clock, Timers } from '../../../lib/clock.ts'
 import { RaftbaseError } from '../../../lib/errors.ts'
