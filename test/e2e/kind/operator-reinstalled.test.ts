@@ -120,7 +120,7 @@ test('members go on while no operator is installed, and a new one takes over wit
   await writer.mark()
   const refusals = (await operatorLogs(10_000))
     .split('\n')
-    .filter((l) => /forbidden|\b403\b/i.test(l))
+    .filter((line) => /forbidden|"status":403\b/i.test(line))
   expect(refusals).toEqual([])
 
   await uninstallOperator()
