@@ -114,6 +114,13 @@ images: ## build both images; MEMBER_IMAGE and OPERATOR_IMAGE name them
 	@docker build --quiet -t $(OPERATOR_IMAGE) --build-arg VERSION=$(VERSION) -f operator/Dockerfile . >/dev/null
 	@echo 'built $(MEMBER_IMAGE) and $(OPERATOR_IMAGE)'
 
+.PHONY: sbom
+sbom: ## write dist/raftbase.cdx.json: what runs with ours, with checksums, as a CycloneDX bill of materials
+	@command -v npm >/dev/null || { echo 'make $@: npm is missing' >&2; exit 1; }
+	@mkdir -p $(DIST)
+	@npm sbom --omit=dev --package-lock-only --sbom-format=cyclonedx --sbom-type=application >$(DIST)/sbom.tmp
+	@mv $(DIST)/sbom.tmp $(DIST)/raftbase.cdx.json
+
 .PHONY: bench
 bench: $(INSTALLED) $(COMPILED) ## measure speed and memory
 	@$(NODE) test/bench/run.ts
