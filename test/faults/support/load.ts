@@ -79,13 +79,20 @@ export class Load {
     return this.history.operations.filter(({ client }) => client === 'probe')
   }
 
-  /** The longest time between two consecutive acknowledged probes, the first of which ended after `sinceMs`. */
+  /**
+   * The longest time between two consecutive acknowledged probes, the first of which ended after `sinceMs`. Where fewer than two
+   * were acknowledged, all of the time up to now: what nobody measured must not pass for none.
+   */
   gap(sinceMs: number, untilMs = Number.POSITIVE_INFINITY): Gap {
     const ends = this.probes
       .filter(({ outcome }) => outcome.type === 'done')
       .map(({ endedMs }) => endedMs!)
       .filter((endMs) => endMs >= sinceMs && endMs <= untilMs)
       .toSorted((a, b) => a - b)
+    if (ends.length < 2) {
+      const toMs = Math.min(untilMs, performance.now())
+      return { ms: toMs - sinceMs, fromMs: sinceMs, toMs }
+    }
     let gap: Gap = { ms: 0, fromMs: sinceMs, toMs: sinceMs }
     for (let i = 1; i < ends.length; i++) {
       const ms = ends[i]! - ends[i - 1]!
